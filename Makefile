@@ -1,0 +1,29 @@
+# SkyNET. `make help` lists the verbs.
+
+TRIPLE  := $(shell rustc -vV | sed -n 's/^host: //p')
+OUT     := target/skynet
+SMALL   := svscan supervise multilog svctl
+SMALLFLAGS := -C target-feature=+crt-static -C relocation-model=static
+DYNAMIC := setuidgid exo skynet skynet-broker
+
+.PHONY: help build demo test bench lint doc clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+# Two calls: with crt-static cargo refuses the extension module, and only the supervision programs are worth it.
+build: ## builds every program into target/skynet/bin
+	cargo build --quiet --release --workspace --exclude tests --exclude benches $(SMALL:%=--exclude %)
+	RUSTFLAGS="$(SMALLFLAGS)" cargo build --quiet --profile small --target $(TRIPLE) $(SMALL:%=-p %)
+	@packaging/layout target/release target/$(TRIPLE)/small $(OUT)
+
+lint: ## cargo fmt and clippy, and no aws-lc in the tree
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@! cargo tree --workspace -i aws-lc-rs >/dev/null 2>&1 || { echo "lint: aws-lc-rs is in the tree (see cargo tree -i aws-lc-rs)" >&2; exit 1; }
+
+doc: ## the API documentation, in target/doc
+	cargo doc --workspace --no-deps
+
+clean:
+	cargo clean

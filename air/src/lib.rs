@@ -1,0 +1,1 @@
+//! The AMQP connection that survives its broker.

@@ -1,0 +1,3 @@
+//! multilog.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! skynet.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! svstat.
+
+fn main() {}

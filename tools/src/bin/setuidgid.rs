@@ -1,0 +1,3 @@
+//! setuidgid.
+
+fn main() {}

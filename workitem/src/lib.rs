@@ -1,0 +1,1 @@
+//! Workitems on the wire.
