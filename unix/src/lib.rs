@@ -1,1 +1,17 @@
-//! The system calls SkyNET needs, safely.
+//! The system calls SkyNET needs, safely: the one home of `unsafe`, one module per need.
+//!
+//! | module | need |
+//! |---|---|
+//! | [`tai64n`] | the time label of daemontools |
+//! | [`words`] | error words as daemontools prints them |
+//! | [`signals`] | signals as readable descriptor (self-pipe) |
+//! | [`gated`] | a child that executes only once it is on record |
+//! | [`process`] | who a pid is (start time, boot id), pidfds, reaping |
+//! | [`fds`] | close-on-exec, pipes, FIFOs, descriptor limits |
+
+pub mod fds;
+pub mod gated;
+pub mod process;
+pub mod signals;
+pub mod tai64n;
+pub mod words;

@@ -1,0 +1,175 @@
+//! Processes that are not merely numbers: who a pid is, pidfds, reaping.
+//!
+//! A pid is recycled; a pid with its start time and the boot id is not. Signals to a process that is not our
+//! unreaped child go through a [`Pidfd`] only.
+
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+pub use nix::sys::signal::Signal;
+pub use nix::unistd::Pid;
+
+/// What tells one process from every other: pid, start time and the boot it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The process id.
+    pub pid: i32,
+    /// Start time in clock ticks since boot (field 22 of /proc/PID/stat, proc(5)).
+    pub start_time: u64,
+    /// The boot id of the running kernel.
+    pub boot_id: [u8; 16],
+}
+
+impl Identity {
+    /// Looks a process up.
+    ///
+    /// # Errors
+    /// What reading /proc reports; `NotFound` when there is no such process.
+    pub fn of(pid: i32) -> io::Result<Self> {
+        Ok(Self { pid, start_time: start_time(pid)?, boot_id: boot_id()? })
+    }
+
+    /// This very process.
+    ///
+    /// # Errors
+    /// What reading /proc reports.
+    pub fn own() -> io::Result<Self> {
+        Self::of(nix::unistd::getpid().as_raw())
+    }
+}
+
+/// Start time of a process in clock ticks since boot.
+///
+/// # Errors
+/// What reading /proc reports.
+pub fn start_time(pid: i32) -> io::Result<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat"))?;
+    let bad = || io::Error::new(io::ErrorKind::InvalidData, "cannot parse /proc/PID/stat");
+    // The name, field 2, may hold anything, blanks and parentheses too: count from its last parenthesis.
+    let end = stat.iter().rposition(|&c| c == b')').ok_or_else(bad)?;
+    let rest = str::from_utf8(&stat[end + 1..]).map_err(|_| bad())?;
+    rest.split_ascii_whitespace().nth(19).and_then(|f| f.parse().ok()).ok_or_else(bad)
+}
+
+/// The boot id of the running kernel.
+///
+/// # Errors
+/// What reading /proc reports.
+pub fn boot_id() -> io::Result<[u8; 16]> {
+    let text = fs::read("/proc/sys/kernel/random/boot_id")?;
+    let mut id = [0; 16];
+    let digits = text.iter().filter_map(|&c| char::from(c).to_digit(16));
+    for (i, digit) in digits.take(32).enumerate() {
+        id[i / 2] = id[i / 2] << 4 | digit as u8; // a hexadecimal digit fits
+    }
+    Ok(id)
+}
+
+/// A descriptor of a process: it stays with that process even when the pid is given to another,
+/// and becomes readable when the process ends.
+#[derive(Debug)]
+pub struct Pidfd(OwnedFd);
+
+impl Pidfd {
+    /// Opens a descriptor of the process with this pid.
+    ///
+    /// # Errors
+    /// ESRCH when there is none; what `pidfd_open` reports.
+    pub fn open(pid: i32) -> io::Result<Self> {
+        // SAFETY: pidfd_open takes two integers and touches no memory of ours.
+        let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+        // SAFETY: the kernel just gave us this descriptor; nothing else owns it. It fits a C int.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+    }
+
+    /// Sends a signal to that process.
+    ///
+    /// # Errors
+    /// ESRCH when it has ended; what `pidfd_send_signal` reports.
+    pub fn send(&self, signal: Signal) -> io::Result<()> {
+        // SAFETY: a null siginfo is allowed and makes the call act as kill(2); integers otherwise.
+        let r = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.0.as_raw_fd(),
+                signal as i32,
+                std::ptr::null::<libc::siginfo_t>(),
+                0,
+            )
+        };
+        Errno::result(r)?;
+        Ok(())
+    }
+}
+
+impl AsFd for Pidfd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It returned or called exit with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// It was not our child (adopted): nobody told us.
+    Unknown,
+}
+
+/// Collects one child that has ended, if there is one, without waiting.
+pub fn reap() -> Option<(i32, Exit)> {
+    loop {
+        return match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) => Some((pid.as_raw(), Exit::Code(code))),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => Some((pid.as_raw(), Exit::Signal(signal as i32))),
+            Err(Errno::EINTR) => continue,
+            // ECHILD (no child at all) and StillAlive alike: nothing to collect.
+            _ => None,
+        };
+    }
+}
+
+/// Sends a signal to a child that has not been reaped: its pid cannot belong to anybody else.
+///
+/// # Errors
+/// What `kill` reports.
+pub fn signal_child(pid: i32, signal: Signal) -> io::Result<()> {
+    Ok(nix::sys::signal::kill(Pid::from_raw(pid), signal)?)
+}
+
+/// Orphans among our descendants become our children from now on.
+///
+/// # Errors
+/// What `prctl` reports.
+pub fn become_subreaper() -> io::Result<()> {
+    // SAFETY: this prctl takes integers only.
+    let r = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+    Errno::result(r)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_stable_and_differs_between_processes() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id() as i32;
+        let (a, b) = (Identity::of(pid).unwrap(), Identity::of(pid).unwrap());
+        assert_eq!(a, b);
+        assert_ne!(a, Identity::own().unwrap());
+        assert_ne!(a.boot_id, [0; 16]);
+
+        Pidfd::open(pid).unwrap().send(Signal::SIGKILL).unwrap();
+        child.wait().unwrap();
+        assert_eq!(Identity::of(pid).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(Pidfd::open(pid).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+    }
+}
