@@ -41,6 +41,17 @@ const WORDS: &[(i32, &str)] = &[
     (libc::E2BIG, "argument list too long"),
     (libc::EIO, "input/output error"),
     (libc::EPIPE, "broken pipe"),
+    (libc::EINTR, "interrupted system call"),
+    (libc::ETXTBSY, "text busy"),
+    (libc::ESRCH, "no such process"),
+    (libc::EBADF, "file descriptor not open"),
+    (libc::EBUSY, "device busy"),
+    (libc::EXDEV, "cross-device link"),
+    (libc::EINVAL, "invalid argument"),
+    (libc::EFBIG, "file too big"),
+    (libc::ESPIPE, "unseekable descriptor"),
+    (libc::EMLINK, "too many links"),
+    (libc::ETIMEDOUT, "timed out"),
 ];
 
 #[cfg(test)]

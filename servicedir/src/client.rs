@@ -1,0 +1,44 @@
+//! The far side of a service directory: is supervise there, what does it say, send it letters.
+
+use crate::names;
+use crate::status::Status;
+use nix::fcntl::OFlag;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use unix::fds::open_nonblocking;
+
+/// Whether a supervise runs in `dir`.
+///
+/// # Errors
+/// What opening `supervise/ok` reports, other than that nobody reads it or that it is not there.
+pub fn is_running(dir: &Path) -> io::Result<bool> {
+    match open_nonblocking(&dir.join(names::OK), OFlag::O_WRONLY) {
+        Ok(_) => Ok(true),
+        Err(e) if nobody_reads(&e) || e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Sends control letters to the supervise of `dir`, in one write.
+///
+/// # Errors
+/// ENXIO ([`nobody_reads`]) when no supervise runs there; what opening or writing the FIFO reports.
+pub fn send(dir: &Path, letters: &[u8]) -> io::Result<()> {
+    let control = open_nonblocking(&dir.join(names::CONTROL), OFlag::O_WRONLY)?;
+    fs::File::from(control).write_all(letters)
+}
+
+/// Reads the status of `dir`.
+///
+/// # Errors
+/// What reading the file reports; `InvalidData` with the words `bad format` when it is too short.
+pub fn status(dir: &Path) -> io::Result<Status> {
+    let bytes = fs::read(dir.join(names::STATUS))?;
+    Status::from_bytes(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "bad format"))
+}
+
+/// Whether an error says that a FIFO has no reader, which means that no supervise runs.
+pub fn nobody_reads(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::errno::Errno::ENXIO as i32)
+}

@@ -1,0 +1,79 @@
+//! The control letters, one row each: `svc`'s options, supervise's reader and the manual come from this table.
+
+use unix::process::Signal;
+
+/// What a control letter asks of supervise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Want the service up; start it if it is down.
+    Up,
+    /// Want the service down; if it runs, send TERM and then CONT.
+    Down,
+    /// Want nothing further; start the service if it is down.
+    Once,
+    /// Send STOP.
+    Pause,
+    /// Send CONT.
+    Continue,
+    /// Send this signal.
+    Signal(Signal),
+    /// Exit as soon as the service is down.
+    Exit,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The letter in the FIFO, and `svc`'s option.
+    pub letter: u8,
+    /// What it asks.
+    pub command: Command,
+    /// Its name in the line that lists `svc`'s options.
+    pub name: &'static str,
+}
+
+/// All letters in the order in which daemontools lists them.
+pub const TABLE: [Row; 11] = [
+    row(b'u', Command::Up, "up"),
+    row(b'd', Command::Down, "down"),
+    row(b'o', Command::Once, "once"),
+    row(b'x', Command::Exit, "exit"),
+    row(b'p', Command::Pause, "pause"),
+    row(b'c', Command::Continue, "continue"),
+    row(b'h', Command::Signal(Signal::SIGHUP), "hup"),
+    row(b'a', Command::Signal(Signal::SIGALRM), "alarm"),
+    row(b'i', Command::Signal(Signal::SIGINT), "interrupt"),
+    row(b't', Command::Signal(Signal::SIGTERM), "term"),
+    row(b'k', Command::Signal(Signal::SIGKILL), "kill"),
+];
+
+const fn row(letter: u8, command: Command, name: &'static str) -> Row {
+    Row { letter, command, name }
+}
+
+impl Command {
+    /// Reads a letter; `None` for one that has no meaning (supervise ignores it).
+    pub fn from_letter(letter: u8) -> Option<Self> {
+        TABLE.iter().find(|row| row.letter == letter).map(|row| row.command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_letter_stands_in_two_rows() {
+        for row in TABLE {
+            assert_eq!(TABLE.iter().filter(|r| r.letter == row.letter).count(), 1);
+            assert_eq!(Command::from_letter(row.letter), Some(row.command));
+        }
+    }
+
+    #[test]
+    fn an_unknown_letter_has_no_meaning() {
+        for letter in [b'z', b'\n', 0, 0xff] {
+            assert_eq!(Command::from_letter(letter), None);
+        }
+    }
+}

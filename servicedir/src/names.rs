@@ -1,0 +1,20 @@
+//! The names in a service directory.
+
+/// What supervise runs.
+pub const RUN: &str = "run";
+/// Its presence keeps supervise from starting the service at first.
+pub const DOWN: &str = "down";
+/// The service directory of the service's logger.
+pub const LOG: &str = "log";
+/// Where supervise keeps its files, mode 0700.
+pub const SUPERVISE: &str = "supervise";
+/// Held exclusively by the one supervise of this directory.
+pub const LOCK: &str = "supervise/lock";
+/// FIFO of control letters.
+pub const CONTROL: &str = "supervise/control";
+/// FIFO that can be opened for writing exactly while supervise runs.
+pub const OK: &str = "supervise/ok";
+/// The present status.
+pub const STATUS: &str = "supervise/status";
+/// The next status, until it is renamed.
+pub const STATUS_NEW: &str = "supervise/status.new";

@@ -1,0 +1,151 @@
+//! supervise's side of a service directory: lock, FIFOs, and the status it writes.
+
+use crate::names;
+use crate::status::{FULL, Status};
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use unix::fds::open_nonblocking;
+
+/// What could not be done with which file, as daemontools says it: `unable to acquire supervise/lock`.
+#[derive(Debug)]
+pub struct Trouble {
+    /// What was tried: `open`, `acquire`, …
+    pub verb: &'static str,
+    /// The file, relative to the service directory.
+    pub file: &'static str,
+    /// Why it failed.
+    pub error: io::Error,
+}
+
+/// The files of a running supervise, in the working directory. As long as it lives, this supervise is the
+/// only one, `ok` can be opened and letters arrive.
+pub struct Station {
+    control: File,
+    _control_writer: OwnedFd,
+    _ok: OwnedFd,
+    _lock: Flock<File>,
+}
+
+impl Station {
+    /// Takes the service directory that is the working directory.
+    ///
+    /// # Errors
+    /// What could not be made, opened or locked; the lock of another supervise shows as EAGAIN.
+    pub fn open() -> Result<Self, Trouble> {
+        make_folder().map_err(|error| Trouble { verb: "create", file: names::SUPERVISE, error })?;
+        let lock = private(names::LOCK)
+            .map_err(|error| Trouble { verb: "open", file: names::LOCK, error })
+            .and_then(acquire)?;
+        make_fifo(names::CONTROL)?;
+        let control = open_fifo(names::CONTROL, OFlag::O_RDONLY)?;
+        let control_writer = open_fifo(names::CONTROL, OFlag::O_WRONLY)?;
+        make_fifo(names::OK)?;
+        Ok(Self {
+            control: control.into(),
+            _control_writer: control_writer,
+            _ok: open_fifo(names::OK, OFlag::O_RDONLY)?,
+            _lock: lock,
+        })
+    }
+
+    /// The control letters that have arrived, at most as many as `buffer` holds; empty when there are none.
+    pub fn letters<'a>(&self, buffer: &'a mut [u8]) -> &'a [u8] {
+        let n = (&self.control).read(buffer).unwrap_or(0);
+        &buffer[..n]
+    }
+
+    /// Becomes readable when letters arrive.
+    pub fn control(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+
+    /// Replaces the status. Where there is no room for a new file the old one is overwritten in place, and
+    /// where that fails too it is removed: no reader is ever told a wrong pid.
+    ///
+    /// # Errors
+    /// What writing or renaming reports; the status is then right (in place), or gone.
+    pub fn write_status(&self, status: &Status) -> Result<(), Trouble> {
+        let bytes = status.to_bytes();
+        let Err(trouble) = replace(&bytes) else { return Ok(()) };
+        let in_place = OpenOptions::new().write(true).open(names::STATUS).and_then(|old| {
+            old.write_all_at(&bytes, 0)?;
+            old.set_len(FULL as u64)
+        });
+        if in_place.is_err() {
+            let _ = fs::remove_file(names::STATUS);
+        }
+        Err(trouble)
+    }
+}
+
+/// Whether the recorded status may be believed when it says which process to signal: the directory,
+/// `supervise/` and the status must be ours, and nobody else may write them.
+pub fn status_is_ours() -> bool {
+    let me = nix::unistd::geteuid().as_raw();
+    [".", names::SUPERVISE, names::STATUS]
+        .iter()
+        .all(|file| fs::symlink_metadata(file).is_ok_and(|meta| meta.uid() == me && meta.mode() & 0o022 == 0))
+}
+
+/// Makes `supervise/`, or the folder that a dangling link of that name points to (Debian's packages link it
+/// to /run, which is empty after a boot).
+fn make_folder() -> io::Result<()> {
+    let make = |path: &Path| match DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    };
+    match fs::read_link(names::SUPERVISE) {
+        Ok(target) => make(&target),
+        Err(_) => make(Path::new(names::SUPERVISE)),
+    }
+}
+
+fn private(name: &str) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(name)
+}
+
+fn acquire(file: File) -> Result<Flock<File>, Trouble> {
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| Trouble {
+        verb: "acquire",
+        file: names::LOCK,
+        error: errno.into(),
+    })
+}
+
+fn make_fifo(name: &'static str) -> Result<(), Trouble> {
+    match mkfifo(name, Mode::S_IRUSR | Mode::S_IWUSR) {
+        Ok(()) | Err(nix::errno::Errno::EEXIST) => Ok(()),
+        Err(errno) => Err(Trouble { verb: "create", file: name, error: errno.into() }),
+    }
+}
+
+fn open_fifo(name: &'static str, flags: OFlag) -> Result<OwnedFd, Trouble> {
+    let verb = if flags == OFlag::O_RDONLY { "read" } else { "write" };
+    open_nonblocking(Path::new(name), flags).map_err(|error| Trouble { verb, file: name, error })
+}
+
+fn replace(bytes: &[u8]) -> Result<(), Trouble> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(names::STATUS_NEW)
+        .map_err(|error| Trouble { verb: "open", file: names::STATUS_NEW, error })
+        .and_then(|mut file| {
+            file.write_all(bytes).map_err(|error| Trouble { verb: "write", file: names::STATUS_NEW, error })
+        })
+        .and_then(|()| {
+            fs::rename(names::STATUS_NEW, names::STATUS).map_err(|error| Trouble {
+                verb: "rename",
+                file: names::STATUS_NEW,
+                error,
+            })
+        })
+}

@@ -1,0 +1,252 @@
+//! `supervise/status`: the 18 bytes of daemontools, then ours.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0-11 | TAI64N of the last change of pid |
+//! | 12-15 | pid, little-endian; 0 = down |
+//! | 16 | paused: 1 or 0 |
+//! | 17 | wanted: `u`, `d`, or 0 (once, or nothing wanted) |
+//! | 18 | version of what follows: 1 |
+//! | 19 | state: 0 down, 1 up, 2 backoff |
+//! | 20 | flags: 1 ready, 2 adopted |
+//! | 21 | reserved: 0 |
+//! | 22-25 | restarts since supervise started, little-endian |
+//! | 26-27 | how the child last ended: 0 not yet, 1 code, 2 signal, 3 unknown; then the code or signal |
+//! | 28-29 | reserved: 0 |
+//! | 30-41 | TAI64N of readiness; zero = not ready |
+//! | 42-53 | TAI64N of the end of the backoff; zero = none |
+//! | 54-61 | start time of the pid in clock ticks since boot, little-endian |
+//! | 62-77 | boot id under which the pid was started |
+//!
+//! Readers of daemontools read 18 bytes and ignore the rest; we read 18 where there is no more.
+
+use unix::process::{Exit, Identity};
+use unix::tai64n::Tai64n;
+
+/// Length of the part that daemontools knows.
+pub const PLAIN: usize = 18;
+/// Length of the whole.
+pub const FULL: usize = 78;
+const VERSION: u8 = 1;
+
+/// What the service is wanted to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Up, and started again when it ends.
+    Up,
+    /// Down.
+    Down,
+    /// Nothing further: it may run to its end.
+    Nothing,
+}
+
+/// The state as an operator would say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not running, and no start is due.
+    Down,
+    /// Running.
+    Up,
+    /// Not running, to be started when the backoff ends.
+    Backoff,
+}
+
+/// What `supervise/status` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// When the pid last changed.
+    pub since: Tai64n,
+    /// The running process; `None` = down.
+    pub pid: Option<i32>,
+    /// Whether it was sent STOP.
+    pub paused: bool,
+    /// What it is wanted to be.
+    pub want: Want,
+    /// What daemontools' format has no room for; `None` where daemontools wrote the file.
+    pub more: Option<More>,
+}
+
+/// What we add to daemontools' status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct More {
+    /// The state by name.
+    pub state: State,
+    /// The process was taken over from an earlier supervise.
+    pub adopted: bool,
+    /// Starts since supervise started, without the first.
+    pub restarts: u32,
+    /// How the child last ended.
+    pub last_exit: Option<Exit>,
+    /// When the service said, or was taken, to be ready.
+    pub ready: Option<Tai64n>,
+    /// When the backoff ends.
+    pub backoff_until: Option<Tai64n>,
+    /// Who the pid is.
+    pub identity: Option<Identity>,
+}
+
+impl Status {
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> [u8; FULL] {
+        let mut b = [0; FULL];
+        b[..12].copy_from_slice(&self.since.to_bytes());
+        b[12..16].copy_from_slice(&self.pid.unwrap_or(0).to_le_bytes());
+        b[16] = u8::from(self.paused && self.pid.is_some());
+        b[17] = match self.want {
+            Want::Up => b'u',
+            Want::Down => b'd',
+            Want::Nothing => 0,
+        };
+        if let Some(more) = &self.more {
+            more.write(&mut b);
+        }
+        b
+    }
+
+    /// Reads the file; `None` when it is shorter than daemontools' 18 bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let plain: &[u8; PLAIN] = bytes.first_chunk()?;
+        let pid = i32::from_le_bytes(part(plain, 12));
+        Some(Self {
+            since: Tai64n::from_bytes(part(plain, 0)),
+            pid: (pid != 0).then_some(pid),
+            paused: plain[16] != 0,
+            want: match plain[17] {
+                b'u' => Want::Up,
+                b'd' => Want::Down,
+                _ => Want::Nothing,
+            },
+            more: bytes.first_chunk::<FULL>().and_then(|full| More::read(full, pid)),
+        })
+    }
+}
+
+impl More {
+    fn write(&self, b: &mut [u8; FULL]) {
+        b[18] = VERSION;
+        b[19] = match self.state {
+            State::Down => 0,
+            State::Up => 1,
+            State::Backoff => 2,
+        };
+        b[20] = u8::from(self.ready.is_some()) | u8::from(self.adopted) << 1;
+        b[22..26].copy_from_slice(&self.restarts.to_le_bytes());
+        (b[26], b[27]) = match self.last_exit {
+            None => (0, 0),
+            Some(Exit::Code(code)) => (1, code as u8), // an exit code has eight bits
+            Some(Exit::Signal(signal)) => (2, signal as u8), // there are 64 signals
+            Some(Exit::Unknown) => (3, 0),
+        };
+        for (at, time) in [(30, self.ready), (42, self.backoff_until)] {
+            b[at..at + 12].copy_from_slice(&time.map_or([0; 12], Tai64n::to_bytes));
+        }
+        if let Some(identity) = &self.identity {
+            b[54..62].copy_from_slice(&identity.start_time.to_le_bytes());
+            b[62..78].copy_from_slice(&identity.boot_id);
+        }
+    }
+
+    fn read(b: &[u8; FULL], pid: i32) -> Option<Self> {
+        let time = |at| Some(part(b, at)).filter(|t| *t != [0; 12]).map(Tai64n::from_bytes);
+        (b[18] == VERSION).then(|| Self {
+            state: match b[19] {
+                1 => State::Up,
+                2 => State::Backoff,
+                _ => State::Down,
+            },
+            adopted: b[20] & 2 != 0,
+            restarts: u32::from_le_bytes(part(b, 22)),
+            last_exit: match b[26] {
+                1 => Some(Exit::Code(b[27].into())),
+                2 => Some(Exit::Signal(b[27].into())),
+                3 => Some(Exit::Unknown),
+                _ => None,
+            },
+            ready: time(30),
+            backoff_until: time(42),
+            identity: (pid != 0).then(|| Identity {
+                pid,
+                start_time: u64::from_le_bytes(part(b, 54)),
+                boot_id: part(b, 62),
+            }),
+        })
+    }
+}
+
+/// The `N` bytes at `at`, which must lie within `bytes`.
+fn part<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn since() -> Tai64n {
+        (UNIX_EPOCH + Duration::new(1_700_000_000, 5)).into()
+    }
+
+    fn up() -> Status {
+        Status {
+            since: since(),
+            pid: Some(0x0102),
+            paused: true,
+            want: Want::Up,
+            more: Some(More {
+                state: State::Up,
+                adopted: true,
+                restarts: 3,
+                last_exit: Some(Exit::Signal(9)),
+                ready: Some(since()),
+                backoff_until: None,
+                identity: Some(Identity { pid: 0x0102, start_time: 77, boot_id: [9; 16] }),
+            }),
+        }
+    }
+
+    #[test]
+    fn the_first_18_bytes_are_those_of_daemontools() {
+        let bytes = up().to_bytes();
+        assert_eq!(bytes[..12], since().to_bytes());
+        assert_eq!(bytes[12..18], [2, 1, 0, 0, 1, b'u']);
+    }
+
+    #[test]
+    fn a_status_survives_a_round_trip() {
+        let down = Status {
+            pid: None,
+            paused: false,
+            want: Want::Nothing,
+            more: Some(More {
+                state: State::Backoff,
+                adopted: false,
+                restarts: 0,
+                last_exit: Some(Exit::Code(111)),
+                ready: None,
+                backoff_until: Some(since()),
+                identity: None,
+            }),
+            ..up()
+        };
+        for status in [up(), down] {
+            assert_eq!(Status::from_bytes(&status.to_bytes()), Some(status));
+        }
+    }
+
+    #[test]
+    fn daemontools_own_file_is_read_and_a_shorter_one_is_refused() {
+        let bytes = up().to_bytes();
+        let plain = Status::from_bytes(&bytes[..PLAIN]);
+        assert_eq!(plain, Some(Status { more: None, ..up() }));
+        assert_eq!(Status::from_bytes(&bytes[..PLAIN - 1]), None);
+    }
+
+    #[test]
+    fn a_service_that_is_down_is_never_paused() {
+        let bytes = Status { pid: None, ..up() }.to_bytes();
+        assert_eq!(bytes[16], 0);
+    }
+}
