@@ -1,0 +1,5 @@
+//! What svc, svstat and svok share: options as daemontools reads them, and walking into service directories.
+#![forbid(unsafe_code)]
+
+pub mod options;
+pub mod visit;
