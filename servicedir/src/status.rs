@@ -30,7 +30,7 @@ pub const FULL: usize = 78;
 const VERSION: u8 = 1;
 
 /// What the service is wanted to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Want {
     /// Up, and started again when it ends.
     Up,

@@ -1,3 +1,40 @@
-//! supervise.
+//! `supervise DIR`: runs DIR/run, starts it again at a limited rate when it ends, obeys svc, reports to svstat.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `machine.rs` | what is decided: a pure machine |
+//! | `child.rs` | the one child: made behind a gate, or adopted from an earlier supervise |
+//! | `supervisor.rs` | the loop that performs what was decided |
+//!
+//! The service directory as seen by others is in the library `servicedir`.
+//! Exit codes: 0 told to exit and the service is down; 100 wrong usage; 111 trouble at the start.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod child;
+mod machine;
+mod supervisor;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let [dir] = args.as_slice() else {
+        say(b"supervise: usage: supervise dir");
+        return ExitCode::from(100);
+    };
+    match supervisor::Supervisor::open(dir).and_then(supervisor::Supervisor::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => {
+            say(&[b"supervise: fatal: ", fatal.0.as_slice()].concat());
+            ExitCode::from(111)
+        }
+    }
+}
+
+/// A line on standard error, which svscan's caller has sent where it wants it. Names may be any bytes.
+fn say(line: &[u8]) {
+    use std::io::Write;
+    // Nobody is left to be told when standard error is gone.
+    let _ = std::io::stderr().write_all(&[line, b"\n"].concat());
+}
