@@ -82,12 +82,7 @@ impl Supervisor {
     /// Supervises until told to exit.
     pub fn run(mut self) -> Result<(), Fatal> {
         self.record();
-        // A service that is to run has its first start due already.
-        if self.handle(Event::Due) {
-            return Ok(());
-        }
         loop {
-            self.wait().map_err(|e| Fatal(sentence(&self.dir, "wait for", "", Words(&e))))?;
             for event in self.events() {
                 if self.handle(event) {
                     return Ok(());
@@ -96,6 +91,7 @@ impl Supervisor {
             if self.unrecorded {
                 self.record();
             }
+            self.wait().map_err(|e| Fatal(sentence(&self.dir, "wait for", "", Words(&e))))?;
         }
     }
 

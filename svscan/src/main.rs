@@ -1,3 +1,46 @@
-//! svscan.
+//! `svscan [DIR]`: starts one supervise per service directory in DIR and one per its `log/`, connected by a
+//! pipe that svscan holds, so that it outlives both.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `plan.rs` | what is decided: which supervises to start, start again, forget; pure |
+//! | `listing.rs` | reading the scan directory |
+//! | `watch.rs` | noticing changes at once (inotify) |
+//! | `shutdown.rs` | the orderly, bounded end; pure |
+//! | `warnings.rs` | one line per cause and minute |
+//! | `scanner.rs` | the loop that performs what was decided |
+//!
+//! Signals: HUP scans now; TERM and INT stop all services and end, a second one hurries.
+//! Exit codes: 0 all stopped by themselves; 1 something had to be killed; 111 trouble at the start.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod listing;
+mod plan;
+mod scanner;
+mod shutdown;
+mod warnings;
+mod watch;
+
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::process::ExitCode;
+use unix::words::Words;
+
+fn main() -> ExitCode {
+    if let Some(dir) = std::env::args_os().nth(1)
+        && let Err(e) = std::env::set_current_dir(&dir)
+    {
+        return fatal(&[b"unable to chdir to ", dir.as_bytes(), b": "], &e);
+    }
+    match scanner::Scanner::new() {
+        Ok(scanner) => ExitCode::from(scanner.run()),
+        Err(e) => fatal(&[b"unable to watch for signals: "], &e),
+    }
+}
+
+fn fatal(what: &[&[u8]], e: &io::Error) -> ExitCode {
+    let line = [b"svscan: fatal: ", what.concat().as_slice(), format!("{}\n", Words(e)).as_bytes()].concat();
+    // Nobody is left to be told when standard error is gone.
+    let _ = io::stderr().write_all(&line);
+    ExitCode::from(111)
+}

@@ -1,7 +1,6 @@
-//! Descriptors: pipes that no child inherits, FIFOs, inherited descriptors, limits.
+//! Descriptors: pipes that no child inherits, FIFOs, inherited descriptors.
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::Mode;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,16 +29,4 @@ pub fn open_nonblocking(path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
 pub fn set_cloexec(fd: impl AsFd) -> io::Result<()> {
     fcntl(fd.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(())
-}
-
-/// Raises the soft limit on open files to the hard one and returns it: svscan holds two per service.
-///
-/// # Errors
-/// What `getrlimit` or `setrlimit` reports.
-pub fn raise_open_files() -> io::Result<u64> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    }
-    Ok(hard)
 }

@@ -7,7 +7,7 @@
 //! | [`signals`] | signals as readable descriptor (self-pipe) |
 //! | [`gated`] | a child that executes only once it is on record |
 //! | [`process`] | who a pid is (start time, boot id), pidfds, reaping |
-//! | [`fds`] | close-on-exec, pipes, FIFOs, descriptor limits |
+//! | [`fds`] | close-on-exec, pipes, FIFOs |
 
 pub mod fds;
 pub mod gated;
