@@ -17,6 +17,10 @@ build: ## builds every program into target/skynet/bin
 	RUSTFLAGS="$(SMALLFLAGS)" cargo build --quiet --profile small --target $(TRIPLE) $(SMALL:%=-p %)
 	@packaging/layout target/release target/$(TRIPLE)/small $(OUT)
 
+demo: build ## shows the main job on real input, in this terminal
+	@demo/need-python
+	@python3 demo/demo.py
+
 lint: ## cargo fmt and clippy, and no aws-lc in the tree
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
