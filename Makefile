@@ -21,6 +21,10 @@ demo: build ## shows the main job on real input, in this terminal
 	@demo/need-python
 	@python3 demo/demo.py
 
+bench: build ## ours beside the peers, as ratios
+	tests/setup peers
+	cargo run --quiet --release -p benches
+
 lint: ## cargo fmt and clippy, and no aws-lc in the tree
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
