@@ -1,1 +1,24 @@
-//! Workitems on the wire.
+//! Workitems on the wire: what the engine sends, what goes back. Parsing and writing only, no I/O.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`incoming`] | a message on a work queue: a workitem, a cancelitem, or unusable |
+//! | [`fei`] | the flow expression id, which names a workitem |
+//! | [`reply`] | what is sent back when the handler could not write it |
+//! | [`compose`] | a workitem as the engine would send it |
+//! | [`names`] | names from the wire that become part of a path or routing key |
+//!
+//! Everything that is not read here passes through byte for byte: numbers keep their spelling, unknown keys
+//! their place.
+#![forbid(unsafe_code)]
+
+pub mod compose;
+pub mod fei;
+pub mod incoming;
+pub mod names;
+pub mod reply;
+
+pub use fei::Fei;
+pub use incoming::{CancelItem, Header, Incoming, Unusable, parse};
+pub use names::safe_name;
+pub use reply::{ErrorInfo, with_error};
