@@ -8,9 +8,11 @@
 //! | [`gated`] | a child that executes only once it is on record |
 //! | [`process`] | who a pid is (start time, boot id), pidfds, reaping |
 //! | [`fds`] | close-on-exec, pipes, FIFOs |
+//! | [`inherited`] | descriptors that somebody else left open |
 
 pub mod fds;
 pub mod gated;
+pub mod inherited;
 pub mod process;
 pub mod signals;
 pub mod tai64n;
