@@ -1,0 +1,180 @@
+//! `skynet enable` and `skynet disable`: which participants there are and which start by themselves.
+//!
+//! A service directory is a small real directory of links to the participant's files; only `supervise/` and
+//! `down` are its own. So a participant may lie on a read-only /usr, or wherever its author keeps it, and
+//! several instances of it can run. It is made under a name with a dot, which svscan overlooks, and renamed.
+
+use crate::control::{begin, take_away};
+use crate::participant::{self, CONFIG, EXO, Participant};
+use crate::say::say;
+use crate::service::{Condition, Service};
+use crate::starting;
+use crate::tree::Tree;
+use crate::trouble::{Outcome, Trouble, cannot};
+use servicedir::names;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+/// Whether a new service directory starts by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtBoot {
+    /// It starts with svscan.
+    Up,
+    /// Only when told to.
+    Down,
+}
+
+/// `skynet enable PATH|NAME…`: makes the service directories and waits until they are up.
+pub fn enable(tree: &Tree, words: &[String]) -> Outcome {
+    for word in words {
+        let participant = Participant::find(tree, word)?;
+        let services = participant.services();
+        let before = |name: &String| Service::look(&tree.service(name)).restarts_once_up();
+        let restarts: Vec<_> = services.iter().map(before).collect();
+        make(tree, &participant, AtBoot::Up)?;
+        for name in surplus(&tree.services()?, &participant) {
+            take_away(tree, &name)?;
+            say!("{name} is taken away: config.exo says instances = {}", participant.instances);
+        }
+        say!("{} is enabled: {}", participant.name, tree.service(&participant.name).display());
+        if !starting::svscan_runs(tree) {
+            say!("it will start with SkyNET: {}", starting::not_running(tree));
+            continue;
+        }
+        for (name, before) in services.iter().zip(restarts) {
+            begin(tree, name, before)?;
+        }
+        say!("next: skynet send {} --field KEY=VALUE --wait, skynet log -f {0}", participant.name);
+    }
+    Ok(0)
+}
+
+/// `skynet disable NAME…`: it no longer starts by itself; what runs goes on.
+pub fn disable(tree: &Tree, wanted: &[String]) -> Outcome {
+    for name in tree.pick(wanted)? {
+        let dir = tree.service(&name);
+        set_at_boot(&dir, AtBoot::Down)?;
+        say!("{name} is disabled: it does not start by itself any more");
+        if matches!(
+            Service::look(&dir).condition(),
+            Condition::Up(_) | Condition::Restarting | Condition::Paused(_)
+        ) {
+            say!("it goes on running until: skynet stop {name} (which takes it away)");
+        }
+    }
+    Ok(0)
+}
+
+/// Makes or updates the service directories of a participant.
+///
+/// # Errors
+/// When one exists that belongs to another participant; what making the files reports.
+pub fn make(tree: &Tree, participant: &Participant, at_boot: AtBoot) -> Result<(), Trouble> {
+    let scan_dir = tree.scan_dir();
+    fs::create_dir_all(&scan_dir).map_err(cannot("make", scan_dir.display()))?;
+    for name in participant.services() {
+        let dir = scan_dir.join(&name);
+        if !dir.exists() {
+            let fresh = scan_dir.join(format!(".{name}.new-{}", std::process::id()));
+            let made = fill(&fresh, &participant.dir, at_boot).and_then(|()| fs::rename(&fresh, &dir));
+            made.map_err(cannot("make", dir.display()))?;
+        } else if participant::source(&dir).is_some_and(|source| source != participant.dir) {
+            let source = participant::source(&dir).unwrap_or_default();
+            return Err(Trouble::Failed(format!(
+                "{name} is enabled already, from {} (first: skynet disable {name}, skynet stop {name})",
+                source.display()
+            )));
+        } else if at_boot == AtBoot::Up {
+            set_at_boot(&dir, at_boot)?;
+        }
+    }
+    Ok(())
+}
+
+/// Instances beyond what the configuration asks for.
+fn surplus(services: &[String], participant: &Participant) -> Vec<String> {
+    let wanted = participant.services();
+    let ours = |name: &&String| crate::name::participant(name) == participant.name;
+    services.iter().filter(ours).filter(|name| !wanted.contains(name)).cloned().collect()
+}
+
+/// Fills a service directory that nobody looks at yet.
+fn fill(dir: &Path, source: &Path, at_boot: AtBoot) -> io::Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir)?;
+    }
+    fs::create_dir(dir)?;
+    symlink(source.join(names::RUN), dir.join(names::RUN))?;
+    if source.join(CONFIG).exists() {
+        symlink(source.join(CONFIG), dir.join(CONFIG))?;
+    }
+    let own_exo = Some(source.join(EXO)).filter(|exo| exo.exists());
+    if let Some(exo) = own_exo.or_else(neighbouring_exo) {
+        symlink(exo, dir.join(EXO))?;
+    }
+    let log = source.join(names::LOG).join(names::RUN);
+    if log.exists() {
+        fs::create_dir(dir.join(names::LOG))?;
+        symlink(log, dir.join(names::LOG).join(names::RUN))?;
+    }
+    if at_boot == AtBoot::Down {
+        fs::write(dir.join(names::DOWN), "")?;
+    }
+    Ok(())
+}
+
+/// The exo that was installed with this program.
+fn neighbouring_exo() -> Option<std::path::PathBuf> {
+    let own = fs::read_link("/proc/self/exe").ok()?;
+    Some(own.parent()?.join(EXO)).filter(|exo| exo.exists())
+}
+
+fn set_at_boot(dir: &Path, at_boot: AtBoot) -> Result<(), Trouble> {
+    let down = dir.join(names::DOWN);
+    let done = match at_boot {
+        AtBoot::Down => fs::write(&down, ""),
+        AtBoot::Up => match fs::remove_file(&down) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        },
+    };
+    done.map_err(cannot("write", down.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn participant(dir: &Path, instances: u32) -> Participant {
+        Participant { name: "sizer".to_owned(), dir: dir.to_owned(), instances }
+    }
+
+    #[test]
+    fn a_service_directory_is_links_to_the_participant_and_nothing_is_left_under_a_dot() {
+        let home = tempfile::tempdir().unwrap();
+        let tree = Tree::at(home.path());
+        let source = home.path().join("src");
+        fs::create_dir_all(source.join("log")).unwrap();
+        for file in ["run", "config.exo", "log/run"] {
+            fs::write(source.join(file), "").unwrap();
+        }
+        make(&tree, &participant(&source, 2), AtBoot::Down).unwrap();
+        assert_eq!(tree.services().unwrap(), ["sizer", "sizer@2"]);
+        assert_eq!(fs::read_dir(tree.scan_dir()).unwrap().count(), 2);
+        for name in ["sizer", "sizer@2"] {
+            let dir = tree.service(name);
+            for file in ["run", "config.exo", "log/run"] {
+                assert_eq!(fs::read_link(dir.join(file)).unwrap(), source.join(file));
+            }
+            assert!(dir.join("down").exists());
+        }
+        make(&tree, &participant(&source, 1), AtBoot::Up).unwrap();
+        assert!(!tree.service("sizer").join("down").exists());
+        assert_eq!(surplus(&tree.services().unwrap(), &participant(&source, 1)), ["sizer@2"]);
+
+        let other = participant(&home.path().join("other"), 1);
+        assert!(make(&tree, &other, AtBoot::Up).unwrap_err().to_string().contains("enabled already"));
+    }
+}

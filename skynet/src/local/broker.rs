@@ -1,0 +1,270 @@
+//! The embedded broker of a home: its port and password, chosen once and kept, and its service directory.
+//!
+//! `broker/broker.toml` is what the broker obeys, `[amqp] url` in `boss.conf` is what participants use. Where
+//! `boss.conf` names another broker, the home uses that one and the embedded broker is not started.
+
+use crate::boss_conf;
+use crate::name::BROKER;
+use crate::tree::Tree;
+use crate::trouble::{Trouble, cannot};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+const VHOST: &str = "boss";
+const USER: &str = "skynet";
+/// Below the ports that the system hands out by itself.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// What `broker.toml` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Account.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// The vhosts there are.
+    pub vhosts: Vec<String>,
+}
+
+/// Whose broker a home uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broker {
+    /// The embedded one.
+    Embedded(Settings),
+    /// One that `boss.conf` names, started by somebody else.
+    Elsewhere,
+}
+
+impl Settings {
+    fn new(port: u16) -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, port).into(),
+            user: USER.to_owned(),
+            password: uuid::Uuid::new_v4().simple().to_string(),
+            vhosts: vec![VHOST.to_owned()],
+        }
+    }
+
+    /// What participants connect to.
+    pub fn url(&self) -> String {
+        let vhost = self.vhosts.first().map_or("%2f", String::as_str);
+        format!("amqp://{}:{}@{}/{vhost}", self.user, self.password, self.listen)
+    }
+
+    /// Whether the port can be had.
+    pub fn port_is_free(&self) -> bool {
+        TcpListener::bind(self.listen).is_ok()
+    }
+}
+
+/// The folder of the embedded broker.
+pub fn folder(tree: &Tree) -> PathBuf {
+    tree.place("broker", "/var/lib/boss/broker")
+}
+
+/// What the files say: whose broker, without changing anything. `None` = nothing has been chosen yet.
+///
+/// # Errors
+/// What reading the files reports; a file that is not what it should be.
+pub fn chosen(tree: &Tree) -> Result<Option<Broker>, Trouble> {
+    let settings = match read(&folder(tree).join("broker.toml"))? {
+        Some(text) => Some(parse(&text).map_err(cannot("read", "broker/broker.toml"))?),
+        None => None,
+    };
+    let conf = match read(&tree.boss_conf())? {
+        Some(text) => Some(boss_conf::urls(&text).map_err(cannot("read", tree.boss_conf().display()))?),
+        None => None,
+    };
+    Ok(decide(conf, settings))
+}
+
+/// Whose broker it is, by the URLs of `boss.conf` (if that is there) and by `broker.toml` (if that is).
+fn decide(urls: Option<Vec<String>>, settings: Option<Settings>) -> Option<Broker> {
+    match (urls, settings) {
+        (None, None) => None,
+        (Some(urls), Some(settings)) if urls == [settings.url()] => Some(Broker::Embedded(settings)),
+        (None, Some(settings)) => Some(Broker::Embedded(settings)),
+        (Some(_), _) => Some(Broker::Elsewhere),
+    }
+}
+
+/// Chooses a broker where none is chosen yet, moves it to `port` if one is asked for, and sees to its files.
+///
+/// # Errors
+/// What reading and writing the files reports; no free port.
+pub fn prepare(tree: &Tree, port: Option<u16>) -> Result<Broker, Trouble> {
+    let broker = match chosen(tree)? {
+        None => {
+            let settings = Settings::new(port.map_or_else(free_port, Ok)?);
+            write_files(tree, &settings)?;
+            Broker::Embedded(settings)
+        }
+        Some(Broker::Embedded(old)) => {
+            let settings = match port {
+                Some(port) => Settings { listen: (old.listen.ip(), port).into(), ..old.clone() },
+                None => old.clone(),
+            };
+            if settings != old {
+                move_to(tree, &old, &settings)?;
+            } else if !tree.boss_conf().exists() {
+                write_boss_conf(tree, &settings)?;
+            }
+            Broker::Embedded(settings)
+        }
+        Some(Broker::Elsewhere) if port.is_some() => {
+            return Err(Trouble::Usage(format!(
+                "--port is for the embedded broker, and {} names another one",
+                tree.boss_conf().display()
+            )));
+        }
+        Some(Broker::Elsewhere) => Broker::Elsewhere,
+    };
+    Ok(broker)
+}
+
+/// Makes the service directory of the embedded broker, or takes it away where the home uses another one.
+///
+/// # Errors
+/// What writing the files reports.
+pub fn make_service(tree: &Tree, broker: &Broker) -> Result<(), Trouble> {
+    let dir = tree.service(BROKER);
+    match broker {
+        Broker::Elsewhere if dir.exists() => {
+            fs::remove_dir_all(&dir).map_err(cannot("remove", dir.display()))
+        }
+        Broker::Elsewhere => Ok(()),
+        Broker::Embedded(_) => {
+            let run = "#!/bin/sh\nexec 2>&1\nexec skynet-broker \"$SKYNET_HOME/broker\"\n";
+            let log = "#!/bin/sh\nexec multilog t s1000000 n10 \"$SKYNET_HOME/log/skynet-broker\"\n";
+            fs::create_dir_all(dir.join("log")).map_err(cannot("make", dir.display()))?;
+            // The logger's first: a service without its logger's run would start before it.
+            put(&dir.join("log/run"), log, 0o755)?;
+            put(&dir.join("run"), run, 0o755)
+        }
+    }
+}
+
+fn write_files(tree: &Tree, settings: &Settings) -> Result<(), Trouble> {
+    write_broker_toml(tree, settings)?;
+    write_boss_conf(tree, settings)
+}
+
+fn write_broker_toml(tree: &Tree, settings: &Settings) -> Result<(), Trouble> {
+    let folder = folder(tree);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(cannot("make", folder.display()))?;
+    let text = toml::to_string(settings).map_err(cannot("write", "broker.toml"))?;
+    let text = format!("# The embedded broker. boss.conf must say the same port, user and password.\n{text}");
+    put(&folder.join("broker.toml"), &text, 0o600)
+}
+
+fn write_boss_conf(tree: &Tree, settings: &Settings) -> Result<(), Trouble> {
+    let text = format!(
+        "# What all participants of this home share; a participant's config.exo wins.\n\
+         # To use a RabbitMQ instead of the embedded broker, put its url here and start again.\n\
+         [amqp]\nurl = \"{}\"\n",
+        settings.url()
+    );
+    put(&tree.boss_conf(), &text, 0o600)
+}
+
+/// Writes the new port into both files; the rest of `boss.conf` stays as its owner wrote it.
+fn move_to(tree: &Tree, old: &Settings, new: &Settings) -> Result<(), Trouble> {
+    write_broker_toml(tree, new)?;
+    let text = read(&tree.boss_conf())?.unwrap_or_default();
+    put(&tree.boss_conf(), &text.replace(&old.url(), &new.url()), 0o600)
+}
+
+/// A port that is free now.
+fn free_port() -> Result<u16, Trouble> {
+    let span = u128::from(PORTS.end - PORTS.start);
+    let some = || PORTS.start + (uuid::Uuid::new_v4().as_u128() % span) as u16; // below the span, which fits
+    std::iter::repeat_with(some)
+        .take(100)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .ok_or_else(|| Trouble::System("cannot find a free port: choose one with --port".to_owned()))
+}
+
+fn parse(text: &str) -> Result<Settings, String> {
+    toml::from_str(text).map_err(|e| boss_conf::one_line(text, &e))
+}
+
+fn read(path: &Path) -> Result<Option<String>, Trouble> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(cannot("read", path.display())(e)),
+    }
+}
+
+/// Replaces a file by rename; nobody ever sees half of it, or sees it with other permissions.
+fn put(path: &Path, text: &str, mode: u32) -> Result<(), Trouble> {
+    let fresh = path.with_extension("new");
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&fresh)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(text.as_bytes())?;
+        fs::rename(&fresh, path)
+    };
+    write().map_err(cannot("write", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_whose_boss_conf_names_another_broker_is_left_to_it() {
+        let ours = Settings::new(20_001);
+        let embedded = Some(Broker::Embedded(ours.clone()));
+        let other = vec!["amqp://boss:boss@10.0.0.1/boss".to_owned()];
+        for (urls, settings, expected) in [
+            (None, None, None),
+            (None, Some(ours.clone()), embedded.clone()),
+            (Some(vec![ours.url()]), Some(ours.clone()), embedded),
+            (Some(other.clone()), Some(ours.clone()), Some(Broker::Elsewhere)),
+            (Some(vec![ours.url(), other[0].clone()]), Some(ours.clone()), Some(Broker::Elsewhere)),
+            (Some(other), None, Some(Broker::Elsewhere)),
+            (Some(vec![]), None, Some(Broker::Elsewhere)),
+        ] {
+            assert_eq!(decide(urls.clone(), settings), expected, "{urls:?}");
+        }
+    }
+
+    #[test]
+    fn port_and_password_are_chosen_once_and_kept_and_a_new_port_keeps_the_rest_of_boss_conf() {
+        let home = tempfile::tempdir().unwrap();
+        let tree = Tree::at(home.path());
+        let first = prepare(&tree, None).unwrap();
+        assert_eq!(prepare(&tree, None).unwrap(), first);
+
+        let conf = fs::read_to_string(tree.boss_conf()).unwrap();
+        fs::write(tree.boss_conf(), format!("{conf}\n[history]\nkeep = \"1d\"\n")).unwrap();
+        let Broker::Embedded(moved) = prepare(&tree, Some(20_002)).unwrap() else { panic!() };
+        assert_eq!(moved.listen.port(), 20_002);
+        assert_eq!(chosen(&tree).unwrap(), Some(Broker::Embedded(moved)));
+        assert!(fs::read_to_string(tree.boss_conf()).unwrap().contains("[history]"));
+    }
+
+    #[test]
+    fn files_with_the_password_are_for_the_owner_only() {
+        let home = tempfile::tempdir().unwrap();
+        let tree = Tree::at(home.path());
+        prepare(&tree, None).unwrap();
+        for (path, mode) in
+            [(tree.boss_conf(), 0o600), (folder(&tree).join("broker.toml"), 0o600), (folder(&tree), 0o700)]
+        {
+            let found = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{}", path.display());
+        }
+    }
+}

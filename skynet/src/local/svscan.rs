@@ -1,0 +1,169 @@
+//! The one svscan of a home: started detached, on record, found again.
+//!
+//! `run/svscan` in the home holds its pid, start time and boot id, so that the file of one that was killed, or
+//! of another boot, is recognised. The process that becomes svscan writes it itself, before it executes
+//! svscan: there is never one that is not on record.
+
+use crate::service;
+use crate::tree::Tree;
+use crate::trouble::{Outcome, Trouble, cannot};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use unix::process::{Identity, Pidfd};
+
+const RECORD: &str = "svscan";
+/// The hidden verb of the process that becomes svscan.
+pub const BECOME: &str = "become-svscan";
+/// A log above this size is put aside at the next start.
+const LOG_LIMIT: u64 = 1_000_000;
+
+/// A running svscan.
+#[derive(Debug)]
+pub struct Svscan {
+    /// Its pid.
+    pub pid: i32,
+    /// The process.
+    pub process: Pidfd,
+}
+
+/// Where svscan's own words go.
+pub fn log(tree: &Tree) -> PathBuf {
+    tree.logs().join("svscan.log")
+}
+
+/// The svscan of this home, if one runs.
+pub fn find(run: &Path) -> Option<Svscan> {
+    let text = fs::read_to_string(run.join(RECORD)).ok()?;
+    let identity = parse(&text)?;
+    let process = service::running(&identity)?;
+    Some(Svscan { pid: identity.pid, process })
+}
+
+/// Forgets the svscan of this home, which has ended.
+pub fn forget(run: &Path) {
+    // A file that stays behind is recognised as stale anyway.
+    let _ = fs::remove_file(run.join(RECORD));
+}
+
+/// Starts svscan as a session of its own, away from the terminal; returns once it is svscan that runs.
+///
+/// # Errors
+/// When it cannot be started; the line names its log.
+pub fn start(tree: &Tree, run: &Path) -> Result<Svscan, Trouble> {
+    let own = own_executable()?;
+    let mut becoming = Command::new(own)
+        .arg(BECOME)
+        .env("SKYNET_HOME", tree.home().unwrap_or(Path::new("/")))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(open_log(tree)?)
+        .spawn()
+        .map_err(cannot("start", "svscan"))?;
+    // End of file means that svscan runs now, or that it never will.
+    if let Some(mut pipe) = becoming.stdout.take() {
+        let _ = pipe.read_to_end(&mut vec![]);
+    }
+    find(run).ok_or_else(|| {
+        // Reaped for its own sake; what it said stands in the log.
+        let _ = becoming.wait();
+        Trouble::System(format!("cannot start svscan: see {}", log(tree).display()))
+    })
+}
+
+/// Becomes svscan: own session, three descriptors, a clean environment, on record.
+pub fn become_svscan(tree: &Tree) -> Outcome {
+    let home = tree.home().ok_or_else(|| Trouble::Usage("SKYNET_HOME is not set".to_owned()))?;
+    let run = &home.join("run");
+    nix::unistd::setsid().map_err(cannot("begin", "a session"))?;
+    unix::inherited::close_on_exec().map_err(cannot("close", "inherited descriptors"))?;
+    let own = own_executable()?;
+    let bin = own.parent().unwrap_or(Path::new("/usr/lib/skynet/bin"));
+    let identity = Identity::own().map_err(cannot("look up", "this process"))?;
+    let record = run.join(RECORD);
+    let fresh = run.join("svscan.new");
+    fs::write(&fresh, unparse(&identity)).map_err(cannot("write", fresh.display()))?;
+    fs::rename(&fresh, &record).map_err(cannot("write", record.display()))?;
+    let log = open_log(tree)?;
+    let error = Command::new(bin.join("svscan"))
+        .arg(tree.scan_dir())
+        .current_dir("/")
+        .env_clear()
+        .envs(environment(bin, tree))
+        .stdout(log)
+        .exec();
+    forget(run);
+    Err(cannot("execute", bin.join("svscan").display())(error))
+}
+
+/// What services find in their environment.
+fn environment(bin: &Path, tree: &Tree) -> Vec<(&'static str, OsString)> {
+    let mut path = bin.as_os_str().to_owned();
+    path.push(":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    let kept = ["HOME", "USER", "LOGNAME", "LANG", "TZ"];
+    let kept = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let home = tree.home().map(|home| ("SKYNET_HOME", home.as_os_str().to_owned()));
+    kept.chain([("PATH", path)]).chain(home).collect()
+}
+
+fn own_executable() -> Result<PathBuf, Trouble> {
+    fs::read_link("/proc/self/exe").map_err(cannot("find", "this program"))
+}
+
+fn open_log(tree: &Tree) -> Result<File, Trouble> {
+    let path = log(tree);
+    if fs::metadata(&path).is_ok_and(|meta| meta.len() > LOG_LIMIT) {
+        // If it cannot be put aside it goes on growing, which is said by nobody but hurts nobody.
+        let _ = fs::rename(&path, path.with_extension("log.old"));
+    }
+    OpenOptions::new().append(true).create(true).open(&path).map_err(cannot("open", path.display()))
+}
+
+fn unparse(identity: &Identity) -> String {
+    let boot: String = identity.boot_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{} {} {boot}\n", identity.pid, identity.start_time)
+}
+
+fn parse(text: &str) -> Option<Identity> {
+    let mut words = text.split_ascii_whitespace();
+    let pid = words.next()?.parse().ok()?;
+    let start_time = words.next()?.parse().ok()?;
+    let digits = words.next()?.as_bytes();
+    let mut boot_id = [0; 16];
+    if digits.len() != 32 || words.next().is_some() {
+        return None;
+    }
+    for (byte, pair) in boot_id.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(Identity { pid, start_time, boot_id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_a_round_trip_and_nonsense_is_no_record() {
+        let identity = Identity { pid: 42, start_time: 12345, boot_id: *b"\x00\x01\xff3456789abcdef" };
+        assert_eq!(parse(&unparse(&identity)), Some(identity));
+        for text in ["", "42", "42 1", "42 1 00", "x 1 00000000000000000000000000000000", "42 1 é"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_record_of_a_process_that_is_gone_finds_nobody() {
+        let run = tempfile::tempdir().unwrap();
+        assert!(find(run.path()).is_none());
+        let own = Identity::own().unwrap();
+        fs::write(run.path().join(RECORD), unparse(&own)).unwrap();
+        assert_eq!(find(run.path()).unwrap().pid, own.pid);
+        let recycled = Identity { start_time: own.start_time + 1, ..own };
+        fs::write(run.path().join(RECORD), unparse(&recycled)).unwrap();
+        assert!(find(run.path()).is_none());
+    }
+}

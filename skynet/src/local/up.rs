@@ -1,0 +1,157 @@
+//! `skynet local up`: broker and svscan under the home, ready when it returns.
+
+use super::broker::{self, Broker, Settings};
+use super::{down, lock, svscan};
+use crate::logtail;
+use crate::name::BROKER;
+use crate::say::say;
+use crate::service::{Condition, Service, tell};
+use crate::tree::Tree;
+use crate::trouble::{Outcome, Trouble, cannot};
+use crate::waiting::{Waiting, Woken};
+use std::fs::{self, DirBuilder};
+use std::net::TcpStream;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long the broker may take to listen; it may have much to read.
+const BROKER_TIME: Duration = Duration::from_secs(60);
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// Starts the SkyNET of this home, or says that it runs.
+pub fn run(tree: &Tree, port: Option<u16>) -> Outcome {
+    let home = tree.home().ok_or_else(|| Trouble::Usage("no home".to_owned()))?;
+    let run = home.join("run");
+    make_folders(tree, home)?;
+    let _lock = lock::take(&run)?;
+    let already = svscan::find(&run).is_some();
+    if already && port.is_some() {
+        let line = "cannot change the port of a running broker: skynet local down, then up again";
+        return Err(Trouble::Failed(line.to_owned()));
+    }
+    if !already {
+        clear_away(tree, &run)?;
+    }
+    let fresh = broker::chosen(tree)?.is_none();
+    let broker = broker::prepare(tree, port)?;
+    if !already {
+        start(tree, &run, &broker)?;
+    }
+    if let Broker::Embedded(settings) = &broker
+        && let Err(trouble) = wait_for_broker(tree, settings)
+    {
+        if !already {
+            down::stop_everything(tree, &run)?;
+        }
+        return Err(trouble);
+    }
+    report(tree, &run, &broker, already, fresh)
+}
+
+/// The folder in which there is, or could be, a home.
+pub fn place(tree: &Tree) -> String {
+    tree.home().map_or_else(|| "the system's tree".to_owned(), |home| home.display().to_string())
+}
+
+fn make_folders(tree: &Tree, home: &Path) -> Result<(), Trouble> {
+    // Handlers that root starts run as another user, who must get through to its state folder.
+    let mode = if nix::unistd::geteuid().is_root() { 0o755 } else { 0o700 };
+    for dir in [home.to_owned(), home.join("run"), tree.scan_dir(), tree.logs(), tree.states()] {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(mode);
+        builder.create(&dir).map_err(cannot("make", dir.display()))?;
+    }
+    Ok(())
+}
+
+/// Stops what a killed svscan left behind: a new one could not hold the pipes between old services and their
+/// loggers.
+fn clear_away(tree: &Tree, run: &Path) -> Result<(), Trouble> {
+    if down::leftovers(tree)?.is_empty() {
+        return Ok(());
+    }
+    say!("svscan of this home was killed; stopping what it left behind, then starting again");
+    down::stop_everything(tree, run).map(|_| ())
+}
+
+fn start(tree: &Tree, run: &Path, broker: &Broker) -> Result<(), Trouble> {
+    if let Broker::Embedded(settings) = broker
+        && !settings.port_is_free()
+    {
+        let port = settings.listen.port();
+        return Err(Trouble::System(format!(
+            "cannot start the broker: port {port} is taken by another program: stop that, or choose another port \
+             with \"skynet local up --port N\" (it stands in {} and {})",
+            broker::folder(tree).join("broker.toml").display(),
+            tree.boss_conf().display()
+        )));
+    }
+    broker::make_service(tree, broker)?;
+    svscan::start(tree, run).map(|_| ())
+}
+
+/// Waits until the embedded broker listens.
+fn wait_for_broker(tree: &Tree, settings: &Settings) -> Result<(), Trouble> {
+    let dir = tree.service(BROKER);
+    let trouble = |what: &str| {
+        let log = logtail::last_lines(&tree.logs().join(BROKER), 5);
+        Trouble::System(format!(
+            "cannot start the broker: {what} (log: {}){log}",
+            tree.logs().join(BROKER).join("current").display()
+        ))
+    };
+    if Service::look(&dir).condition() == Condition::Down {
+        tell(&dir, "u")?;
+    }
+    let before = Service::look(&dir).restarts();
+    let waiting = Waiting::at_most(BROKER_TIME);
+    loop {
+        waiting.watch(&dir.join(servicedir::names::SUPERVISE));
+        let service = Service::look(&dir);
+        if matches!(service.condition(), Condition::Up(_))
+            && TcpStream::connect_timeout(&settings.listen, CONNECT).is_ok()
+        {
+            return Ok(());
+        }
+        if service.restarts() >= before + 2 {
+            return Err(trouble("it ends as soon as it is started"));
+        }
+        if waiting.next() == Woken::Over {
+            return Err(trouble("it does not listen"));
+        }
+    }
+}
+
+fn report(tree: &Tree, run: &Path, broker: &Broker, already: bool, fresh: bool) -> Outcome {
+    let svscan = svscan::find(run).ok_or_else(|| {
+        Trouble::System(format!("cannot start svscan: it ended; see {}", svscan::log(tree).display()))
+    })?;
+    say!("SkyNET in {} is {}", place(tree), if already { "up already" } else { "up" });
+    say!("  svscan    pid {}; its words are in {}", svscan.pid, svscan::log(tree).display());
+    match broker {
+        Broker::Embedded(settings) => say!(
+            "  broker    the embedded one on {}{}; for this machine and this user",
+            settings.listen,
+            if fresh { " (port and password chosen now, and kept)" } else { "" }
+        ),
+        Broker::Elsewhere => say!("  broker    not ours: the one that {} names", tree.boss_conf().display()),
+    }
+    say!("  settings  {}", tree.boss_conf().display());
+    say!("  services  {}", tree.scan_dir().display());
+    say!("  logs      {}", tree.logs().display());
+    let participants = tree.pick(&[])?;
+    if participants.is_empty() {
+        say!("Next: skynet new NAME, then skynet enable ./NAME");
+    } else {
+        say!("Participants: {} (see: skynet status)", participants.join(", "));
+    }
+    if fs::canonicalize(place(tree)).ok() != default_home().and_then(|home| fs::canonicalize(home).ok()) {
+        say!("Other commands find this home by SKYNET_HOME={}", place(tree));
+    }
+    Ok(0)
+}
+
+fn default_home() -> Option<std::path::PathBuf> {
+    Some(Path::new(&std::env::var_os("HOME")?).join(".skynet"))
+}

@@ -1,0 +1,108 @@
+//! The files of one multilog directory in the order they were written, also while multilog rotates them.
+//!
+//! `@TAI64N.s` and `@TAI64N.u` are finished files, named after the end of their time; `previous` is one on its
+//! way there; `current` is the one being written. A file keeps its inode when it is renamed.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// An open file of a log.
+#[derive(Debug)]
+pub struct Piece {
+    /// What it is known by, whatever its name.
+    pub inode: u64,
+    /// The file, at its beginning.
+    pub file: File,
+}
+
+/// Opens all files of the log in `dir` that come after the one with inode `seen` (all, where that is `None` or
+/// gone). A folder that is not there has none.
+///
+/// # Errors
+/// What reading the folder or opening a file reports.
+pub fn after(dir: &Path, seen: Option<u64>) -> io::Result<Vec<Piece>> {
+    // `current` first: if it is rotated while we look it is found again among the others, by its inode.
+    let current = open(&dir.join("current"))?;
+    let mut pieces = vec![];
+    for name in finished(dir)? {
+        pieces.extend(open(&dir.join(name))?);
+    }
+    pieces.extend(current);
+    let mut known = std::collections::HashSet::new();
+    pieces.retain(|piece| known.insert(piece.inode));
+    let old = seen.and_then(|seen| pieces.iter().position(|piece| piece.inode == seen));
+    Ok(pieces.split_off(old.map_or(0, |at| at + 1)))
+}
+
+/// The names of all files but `current`, oldest first.
+fn finished(dir: &Path) -> io::Result<Vec<OsString>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(vec![]),
+        Err(e) => return Err(e),
+    };
+    let mut names = vec![];
+    for entry in entries {
+        let name = entry?.file_name();
+        let bytes = name.as_encoded_bytes();
+        if bytes.starts_with(b"@") && (bytes.ends_with(b".s") || bytes.ends_with(b".u")) || name == "previous"
+        {
+            names.push(name);
+        }
+    }
+    // "@…" sorts before "previous".
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// `None` where the file has just been renamed or pruned.
+fn open(path: &Path) -> io::Result<Option<Piece>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(Piece { inode: file.metadata()?.ino(), file })),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn texts(pieces: Vec<Piece>) -> Vec<String> {
+        let text = |mut piece: Piece| {
+            let mut text = String::new();
+            piece.file.read_to_string(&mut text).unwrap();
+            text
+        };
+        pieces.into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn files_come_in_the_order_they_were_written_each_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        assert!(after(&at("none"), None).unwrap().is_empty());
+        for (name, text) in [
+            ("current", "4"),
+            ("previous", "3"),
+            ("@400000006553f10a00000002.u", "2"),
+            ("@400000006553f10a00000001.s", "1"),
+            ("lock", ""),
+            ("state", ""),
+            ("processed", "x"),
+        ] {
+            fs::write(at(name), text).unwrap();
+        }
+        assert_eq!(texts(after(dir.path(), None).unwrap()), ["1", "2", "3", "4"]);
+
+        let seen = fs::metadata(at("@400000006553f10a00000002.u")).unwrap().ino();
+        assert_eq!(texts(after(dir.path(), Some(seen)).unwrap()), ["3", "4"]);
+        fs::hard_link(at("previous"), at("@400000006553f10a00000003.s")).unwrap();
+        assert_eq!(texts(after(dir.path(), None).unwrap()), ["1", "2", "3", "4"]);
+        assert_eq!(texts(after(dir.path(), Some(u64::MAX)).unwrap()), ["1", "2", "3", "4"]);
+    }
+}

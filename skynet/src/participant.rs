@@ -1,0 +1,103 @@
+//! A participant as its author wrote it or a package installed it: a folder with `run` and `config.exo`.
+
+use crate::name;
+use crate::tree::{Tree, folders};
+use crate::trouble::{Trouble, cannot};
+use servicedir::names;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// The settings in a participant's folder.
+pub const CONFIG: &str = "config.exo";
+/// The exoskeleton in a participant's folder or service directory.
+pub const EXO: &str = "exo";
+
+/// A folder that can be enabled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participant {
+    /// Its name: that of the folder.
+    pub name: String,
+    /// The folder, absolute, without links.
+    pub dir: PathBuf,
+    /// How many service directories it gets.
+    pub instances: u32,
+}
+
+impl Participant {
+    /// Finds what `word` means: a path when it has a slash in it or is `.`, else the name of one that has a
+    /// service directory or is installed.
+    ///
+    /// # Errors
+    /// When there is no such participant, or it cannot be run.
+    pub fn find(tree: &Tree, word: &str) -> Result<Self, Trouble> {
+        if word.contains('/') || word == "." || word == ".." {
+            return Self::at(tree, Path::new(word));
+        }
+        name::check(word)?;
+        if let Some(dir) = source(&tree.service(word)) {
+            return Self::at(tree, &dir);
+        }
+        let installed = tree.installed().join(word);
+        if installed.is_dir() {
+            return Self::at(tree, &installed);
+        }
+        if Path::new(word).join(names::RUN).exists() {
+            return Err(Trouble::Failed(format!(
+                "no participant {word:?} is installed; the folder here is meant by: skynet enable ./{word}"
+            )));
+        }
+        let mut known = folders(&tree.installed())?;
+        known.extend(tree.pick(&[])?);
+        let hint = match name::nearest(word, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => "make one with: skynet new NAME, then skynet enable ./NAME".to_owned(),
+        };
+        Err(Trouble::NoSuch(format!("no participant {word:?} ({hint})")))
+    }
+
+    /// The participant in this folder.
+    ///
+    /// # Errors
+    /// When the folder is not there, has a bad name, or cannot be run.
+    pub fn at(tree: &Tree, folder: &Path) -> Result<Self, Trouble> {
+        let dir = fs::canonicalize(folder).map_err(cannot("enable", folder.display()))?;
+        // A link under another name is that other name: one folder of code, several participants.
+        let named = folder.file_name().filter(|_| folder.is_symlink()).or(dir.file_name());
+        let name = named.unwrap_or_default().to_string_lossy().into_owned();
+        name::check(&name)?;
+        check_run(&dir.join(names::RUN))?;
+        if dir.join(names::LOG).is_dir() {
+            check_run(&dir.join(names::LOG).join(names::RUN))?;
+        }
+        let instances = instances(tree, &dir.join(CONFIG))?;
+        Ok(Self { name, dir, instances })
+    }
+
+    /// The service directories it gets.
+    pub fn services(&self) -> Vec<String> {
+        name::instances(&self.name, self.instances)
+    }
+}
+
+/// The folder whose `run` a service directory links to; `None` where it is no service directory of ours.
+pub fn source(service: &Path) -> Option<PathBuf> {
+    let run = fs::read_link(service.join(names::RUN)).ok()?;
+    run.parent().map(Path::to_owned)
+}
+
+fn check_run(run: &Path) -> Result<(), Trouble> {
+    let trouble = |why: &str| Err(Trouble::Failed(format!("cannot run {}: {why}", run.display())));
+    match fs::metadata(run) {
+        Err(_) => trouble("it is missing (\"skynet new\" shows what belongs into a participant's folder)"),
+        Ok(meta) if !meta.is_file() => trouble("it is not a file"),
+        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
+            trouble(&format!("it is not executable (repair: chmod +x {})", run.display()))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+fn instances(_tree: &Tree, _config: &Path) -> Result<u32, Trouble> {
+    Ok(1)
+}

@@ -1,0 +1,202 @@
+//! `skynet send QUEUE`: a workitem as the engine would send it, and its reply.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `fields.rs` | fields from the command line; what a reply changed; pure |
+//! | `replies.rs` | whose reply it is, in a queue that others share; pure |
+
+mod fields;
+mod replies;
+
+use crate::amqp::{Deliveries, Delivery, Line, REPLIES};
+use crate::boss_conf;
+use crate::cli;
+use crate::name;
+use crate::say::say;
+use crate::tree::Tree;
+use crate::trouble::{Outcome, Trouble, cannot};
+use replies::{Verdict, Wait};
+use serde_json::{Map, Value};
+use std::io::Read;
+use std::time::{Duration, Instant, SystemTime};
+use workitem::{Fei, compose};
+
+/// Where every waiting send consumes, too: so many consumers of the replies are senders like us.
+const WAITING: &str = "skynet-send-waiting";
+
+/// How long a sender that is done may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Exit code of an error reply, and of one that did not come.
+const NO_GOOD_REPLY: u8 = 1;
+
+/// Sends a workitem; with `--wait` prints what its reply changed.
+pub fn run(tree: &Tree, args: &cli::Send) -> Outcome {
+    let fields = gather(args)?;
+    let fei = new_fei(args.wfid.as_deref())?;
+    let urls = boss_conf::brokers(tree)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(cannot("start", "the AMQP runtime"))?;
+    runtime.block_on(async {
+        let line = Line::open(&urls).await.map_err(|trouble| hint(tree, trouble))?;
+        let outcome = send(tree, args, &line, &fei, fields).await;
+        line.close().await;
+        outcome
+    })
+}
+
+async fn send(tree: &Tree, args: &cli::Send, line: &Line, fei: &Fei, fields: Map<String, Value>) -> Outcome {
+    let mut replies = if args.wait { Some(listen(line, fei).await?) } else { None };
+    let body = compose::workitem(&args.queue, fei, fields, SystemTime::now());
+    if !line.publish(&args.queue, &body).await? {
+        return Err(no_such_queue(tree, &args.queue));
+    }
+    if !args.json {
+        say!("{}", fei.wfid);
+    }
+    let Some(replies) = &mut replies else { return Ok(0) };
+    let reply = tokio::time::timeout(args.timeout, reply(line, &mut replies.0, fei)).await;
+    match reply {
+        Ok(reply) => print(&body, &reply?, args.json),
+        Err(_) => {
+            eprintln!(
+                "skynet: no reply from {} within {:?}; the workitem is waiting or in work (skynet status, \
+                 skynet log --wfid {})",
+                args.queue, args.timeout, fei.wfid
+            );
+            Ok(NO_GOOD_REPLY)
+        }
+    }
+}
+
+/// Begins to listen for replies, unless somebody else than waiting senders does.
+async fn listen(line: &Line, fei: &Fei) -> Result<(Deliveries, Deliveries), Trouble> {
+    let tag = format!("skynet-send-{}", fei.subid);
+    // First counted, then listening: the count is never too low.
+    let counted = line.consume(WAITING, &tag, true).await?;
+    let patience = Instant::now() + PATIENCE;
+    while somebody_else_listens(line).await? {
+        // It may be a sender that is just closing its line.
+        if patience <= Instant::now() {
+            return Err(Trouble::Failed(format!(
+                "cannot wait for the reply: somebody else (BOSS?) takes replies from {REPLIES}; nothing was sent \
+                 (send without --wait, and see: skynet log --wfid)"
+            )));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    Ok((line.consume(REPLIES, &tag, false).await?, counted))
+}
+
+/// Whether the replies have a consumer that is no waiting sender (we are counted, but do not listen yet).
+async fn somebody_else_listens(line: &Line) -> Result<bool, Trouble> {
+    let senders = line.consumers(WAITING).await?.unwrap_or(0).max(1);
+    Ok(line.consumers(REPLIES).await?.is_some_and(|listeners| listeners >= senders))
+}
+
+/// Waits for the reply; others' replies go back.
+async fn reply(line: &Line, replies: &mut Deliveries, fei: &Fei) -> Result<Vec<u8>, Trouble> {
+    let mut wait = Wait::<Delivery>::new(fei.clone());
+    loop {
+        while let Some(held) = wait.take_due(Instant::now()) {
+            held.give_back().await;
+        }
+        let due = wait.next_due().map(tokio::time::Instant::from_std);
+        let until_due = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let delivery = tokio::select! {
+            () = until_due => continue,
+            delivery = replies.next() => delivery,
+        };
+        let delivery = delivery.ok_or_else(|| line.trouble("wait for the reply", "the connection broke"))?;
+        match wait.judge(Instant::now(), &delivery.body) {
+            Verdict::Ours => return Ok(delivery.take().await),
+            Verdict::GiveBack => delivery.give_back().await,
+            Verdict::Hold(until) => wait.hold(until, delivery),
+        }
+    }
+}
+
+fn print(sent: &[u8], reply: &[u8], json: bool) -> Outcome {
+    let read = |body| serde_json::from_slice::<Value>(body).map_err(cannot("read", "the reply"));
+    let (sent, reply) = (read(sent)?, read(reply)?);
+    let error = reply.get("error").filter(|error| !error.is_null());
+    if json {
+        say!("{reply}");
+    } else {
+        let none = Map::new();
+        let of = |workitem: &'_ Value| workitem["fields"].as_object().cloned();
+        let (before, after) = (of(&sent).unwrap_or_else(|| none.clone()), of(&reply).unwrap_or(none));
+        for change in fields::changes(&before, &after) {
+            say!("{change}");
+        }
+        if let Some(error) = error {
+            eprintln!("skynet: the participant failed: {}", told(error));
+        }
+    }
+    Ok(if error.is_some() { NO_GOOD_REPLY } else { 0 })
+}
+
+/// An error in a line: its message, or all of it where it has none.
+fn told(error: &Value) -> String {
+    error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned)
+}
+
+fn gather(args: &cli::Send) -> Result<Map<String, Value>, Trouble> {
+    let mut gathered = match &args.fields_json {
+        None => Map::new(),
+        Some(path) => {
+            let mut text = vec![];
+            let read = if path.as_os_str() == "-" {
+                std::io::stdin().read_to_end(&mut text)
+            } else {
+                std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text))
+            };
+            read.map_err(cannot("read", path.display()))?;
+            let bad = |e| Trouble::Usage(format!("the fields in {} are no JSON object: {e}", path.display()));
+            serde_json::from_slice(&text).map_err(bad)?
+        }
+    };
+    for field in &args.fields {
+        fields::add(&mut gathered, field).map_err(Trouble::Usage)?;
+    }
+    Ok(gathered)
+}
+
+fn new_fei(wfid: Option<&str>) -> Result<Fei, Trouble> {
+    let id = uuid::Uuid::new_v4();
+    let wfid = match wfid {
+        Some(wfid) if workitem::safe_name(wfid) == wfid => wfid.to_owned(),
+        Some(wfid) => {
+            let line = format!("{wfid:?} is no wfid: 1 to 200 letters, digits, \"_\", \"-\" or \"!\"");
+            return Err(Trouble::Usage(line));
+        }
+        None => compose::wfid(SystemTime::now(), id.as_u64_pair().0),
+    };
+    let subid = id.simple().to_string();
+    Ok(Fei { engine_id: "skynet-send".to_owned(), wfid, subid, expid: "0".to_owned() })
+}
+
+fn no_such_queue(tree: &Tree, queue: &str) -> Trouble {
+    let known = tree.pick(&[]).unwrap_or_default();
+    let hint = match name::nearest(queue, known.iter().map(String::as_str)) {
+        Some(near) if near != queue => format!("did you mean {near:?}?"),
+        _ => "is the participant enabled? skynet status".to_owned(),
+    };
+    Trouble::Failed(format!("no such queue {queue:?} ({hint})"))
+}
+
+/// What to do when the broker of a home cannot be reached.
+fn hint(tree: &Tree, trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::System(line) if tree.home().is_some() => {
+            Trouble::System(format!("{line} (is it up? skynet local status)"))
+        }
+        other => other,
+    }
+}

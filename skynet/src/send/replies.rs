@@ -1,0 +1,126 @@
+//! Which of the replies in a shared queue is ours, and how to leave the others to those who wait for them.
+//!
+//! Several `skynet send --wait` listen to one queue. A reply that is not ours goes back at once: it may be
+//! somebody else's. One that comes again is held for a while, longer each time, so that replies for which
+//! nobody waits do not fly in circles, and given back again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+use workitem::{Fei, Incoming};
+
+const FIRST_DELAY: Duration = Duration::from_millis(20);
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+
+/// What is to be done with a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is ours.
+    Ours,
+    /// It is not: back with it now.
+    GiveBack,
+    /// It is not, and was here before: back with it then.
+    Hold(Instant),
+}
+
+/// A wait for one reply.
+pub struct Wait<T> {
+    fei: Fei,
+    seen: HashMap<Vec<u8>, u32>,
+    held: BTreeMap<(Instant, u64), T>,
+    count: u64,
+}
+
+impl<T> Wait<T> {
+    /// Waits for the reply with this fei.
+    pub fn new(fei: Fei) -> Self {
+        Self { fei, seen: HashMap::new(), held: BTreeMap::new(), count: 0 }
+    }
+
+    /// What to do with a reply of this body.
+    pub fn judge(&mut self, now: Instant, body: &[u8]) -> Verdict {
+        if matches!(workitem::parse(body), Ok(Incoming::Workitem(header)) if header.fei == self.fei) {
+            return Verdict::Ours;
+        }
+        let times = self.seen.entry(body.to_vec()).or_insert(0);
+        *times += 1;
+        match *times {
+            1 => Verdict::GiveBack,
+            n => Verdict::Hold(now + LONGEST_DELAY.min(FIRST_DELAY * (1 << (n - 2).min(16)))),
+        }
+    }
+
+    /// Keeps a reply until then.
+    pub fn hold(&mut self, until: Instant, reply: T) {
+        self.count += 1;
+        self.held.insert((until, self.count), reply);
+    }
+
+    /// When the next held reply is to be given back.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.held.keys().next().map(|(until, _)| *until)
+    }
+
+    /// A reply that is to be given back now.
+    pub fn take_due(&mut self, now: Instant) -> Option<T> {
+        let (until, _) = self.held.keys().next()?;
+        if *until > now {
+            return None;
+        }
+        self.held.pop_first().map(|(_, reply)| reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Map, json};
+    use std::time::SystemTime;
+
+    fn fei(wfid: &str) -> Fei {
+        Fei { engine_id: "e".into(), wfid: wfid.into(), subid: "s".into(), expid: "0".into() }
+    }
+
+    fn reply(wfid: &str) -> Vec<u8> {
+        let fields = Map::from_iter([("x".to_owned(), json!(1))]);
+        workitem::compose::workitem("p", &fei(wfid), fields, SystemTime::now())
+    }
+
+    #[test]
+    fn ours_is_told_by_its_fei_and_others_wait_longer_each_time() {
+        let mut wait = Wait::<()>::new(fei("a"));
+        let now = Instant::now();
+        let other = reply("b");
+        assert_eq!(wait.judge(now, &other), Verdict::GiveBack);
+        assert_eq!(wait.judge(now, &other), Verdict::Hold(now + FIRST_DELAY));
+        assert_eq!(wait.judge(now, &other), Verdict::Hold(now + FIRST_DELAY * 2));
+        for _ in 0..40 {
+            wait.judge(now, &other);
+        }
+        assert_eq!(wait.judge(now, &other), Verdict::Hold(now + LONGEST_DELAY));
+        assert_eq!(wait.judge(now, &reply("c")), Verdict::GiveBack, "each reply has its own count");
+        assert_eq!(wait.judge(now, &reply("a")), Verdict::Ours);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_ours() {
+        let mut wait = Wait::<()>::new(fei("a"));
+        assert_eq!(wait.judge(Instant::now(), b"{\"fei\": \xff"), Verdict::GiveBack);
+    }
+
+    #[test]
+    fn held_replies_go_back_when_they_are_due() {
+        let mut wait = Wait::new(fei("a"));
+        let now = Instant::now();
+        let at = |ms| now + Duration::from_millis(ms);
+        wait.hold(at(20), "late");
+        wait.hold(at(10), "early");
+        wait.hold(at(10), "early too");
+        assert_eq!(wait.next_due(), Some(at(10)));
+        assert_eq!(wait.take_due(at(9)), None);
+        assert_eq!(wait.take_due(at(10)), Some("early"));
+        assert_eq!(wait.take_due(at(10)), Some("early too"));
+        assert_eq!(wait.take_due(at(10)), None);
+        assert_eq!(wait.take_due(at(20)), Some("late"));
+        assert_eq!(wait.next_due(), None);
+    }
+}

@@ -1,0 +1,174 @@
+//! One service directory as it is now, and the letters that change it.
+
+use crate::trouble::{Trouble, cannot};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use servicedir::status::{State, Status, Want};
+use servicedir::{client, names};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use unix::process::{Identity, Pidfd};
+use unix::tai64n::Tai64n;
+
+/// What is known of a service at one moment.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Whether a supervise runs there.
+    pub supervised: bool,
+    /// What supervise says, or said when it last ran.
+    pub status: Option<Status>,
+    /// Whether it starts by itself: there is no file `down`.
+    pub enabled: bool,
+}
+
+/// What an operator would say of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// No supervise runs.
+    Unsupervised,
+    /// It is not running and shall not.
+    Down,
+    /// It is not running and will be started in a moment.
+    Restarting,
+    /// It was told to stop and still runs.
+    Stopping(i32),
+    /// It runs, but was sent STOP.
+    Paused(i32),
+    /// It runs.
+    Up(i32),
+}
+
+impl Service {
+    /// Looks at the service directory `dir`.
+    pub fn look(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            supervised: client::is_running(dir).unwrap_or(false),
+            status: client::status(dir).ok(),
+            enabled: !dir.join(names::DOWN).exists(),
+        }
+    }
+
+    /// What an operator would say.
+    pub fn condition(&self) -> Condition {
+        let Some(status) = self.status.as_ref().filter(|_| self.supervised) else {
+            return Condition::Unsupervised;
+        };
+        match (status.pid, status.want) {
+            (Some(pid), Want::Down) => Condition::Stopping(pid),
+            (Some(pid), _) if status.paused => Condition::Paused(pid),
+            (Some(pid), _) => Condition::Up(pid),
+            (None, Want::Up) => Condition::Restarting,
+            (None, _) if self.in_backoff() => Condition::Restarting,
+            (None, _) => Condition::Down,
+        }
+    }
+
+    fn in_backoff(&self) -> bool {
+        let more = self.status.as_ref().and_then(|status| status.more.as_ref());
+        more.is_some_and(|more| more.state == State::Backoff)
+    }
+
+    /// How long it has been as it is.
+    pub fn age(&self) -> Option<Duration> {
+        self.status.as_ref().map(|status| status.since.age_at(Tai64n::now()))
+    }
+
+    /// How often supervise has started it again.
+    pub fn restarts(&self) -> u32 {
+        self.status.as_ref().and_then(|status| status.more.as_ref()).map_or(0, |more| more.restarts)
+    }
+
+    /// What [`Service::restarts`] will be when it has been started for the first time from now.
+    pub fn restarts_once_up(&self) -> u32 {
+        match self.condition() {
+            Condition::Unsupervised => 0,
+            Condition::Up(_) | Condition::Paused(_) => self.restarts(),
+            Condition::Down | Condition::Restarting | Condition::Stopping(_) => self.restarts() + 1,
+        }
+    }
+
+    /// Whether it said that it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.status.as_ref().and_then(|status| status.more.as_ref()).is_some_and(|more| more.ready.is_some())
+    }
+
+    /// The process of a service whose supervise is gone, if it still runs.
+    pub fn orphan(&self) -> Option<Pidfd> {
+        let identity = self.status.as_ref()?.more.as_ref()?.identity.filter(|_| !self.supervised)?;
+        running(&identity)
+    }
+
+    /// Whether anything of it runs.
+    pub fn is_alive(&self) -> bool {
+        self.supervised || self.orphan().is_some()
+    }
+}
+
+/// A descriptor of the process with this identity; `None` when it has ended, its grave included (state Z).
+pub fn running(identity: &Identity) -> Option<Pidfd> {
+    let process = Pidfd::open(identity.pid).ok()?;
+    let same = Identity::of(identity.pid).is_ok_and(|now| now == *identity);
+    (same && !has_ended(&process)).then_some(process)
+}
+
+/// Whether the process has ended, reaped or not.
+pub fn has_ended(process: &Pidfd) -> bool {
+    let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+/// Sends letters to the supervise of `dir`; false when there is none.
+///
+/// # Errors
+/// What opening or writing the FIFO reports.
+pub fn tell(dir: &Path, letters: &str) -> Result<bool, Trouble> {
+    match client::send(dir, letters.as_bytes()) {
+        Ok(()) => Ok(true),
+        Err(e) if client::nobody_reads(&e) || e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(cannot("control", dir.display())(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(pid: Option<i32>, want: Want, paused: bool) -> Service {
+        let status = Status { since: Tai64n::now(), pid, paused, want, more: None };
+        Service { dir: "/x".into(), supervised: true, status: Some(status), enabled: true }
+    }
+
+    #[test]
+    fn a_status_is_put_into_the_words_of_an_operator() {
+        for (pid, want, paused, condition) in [
+            (Some(7), Want::Up, false, Condition::Up(7)),
+            (Some(7), Want::Nothing, false, Condition::Up(7)),
+            (Some(7), Want::Up, true, Condition::Paused(7)),
+            (Some(7), Want::Down, false, Condition::Stopping(7)),
+            (None, Want::Up, false, Condition::Restarting),
+            (None, Want::Down, false, Condition::Down),
+            (None, Want::Nothing, false, Condition::Down),
+        ] {
+            assert_eq!(service(pid, want, paused).condition(), condition);
+        }
+        let left = Service { supervised: false, ..service(Some(7), Want::Up, false) };
+        assert_eq!(left.condition(), Condition::Unsupervised);
+    }
+
+    #[test]
+    fn a_process_in_its_grave_does_not_run() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let identity = Identity::of(child.id() as i32).unwrap();
+        assert!(running(&identity).is_some());
+        assert!(running(&Identity { start_time: identity.start_time + 1, ..identity }).is_none());
+        child.kill().unwrap();
+        let process = Pidfd::open(identity.pid).unwrap();
+        let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(10_000u16)).unwrap();
+        assert!(running(&identity).is_none(), "it is a zombie now");
+        child.wait().unwrap();
+    }
+}

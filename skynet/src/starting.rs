@@ -1,0 +1,87 @@
+//! Waiting until a service that was started is up and stays up, or saying why it does not.
+
+use crate::local::svscan;
+use crate::logtail;
+use crate::name;
+use crate::service::{Condition, Service};
+use crate::tree::Tree;
+use crate::trouble::Trouble;
+use crate::waiting::{Waiting, Woken};
+use servicedir::names;
+use std::time::Duration;
+
+/// How long a service may take to be up.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// svscan looks every five seconds where inotify is not to be had.
+const NOTICE: Duration = Duration::from_secs(8);
+/// A service that does not say when it is ready counts as up when it has run for this long.
+const STEADY: Duration = Duration::from_secs(1);
+/// So many ends in a row are no accident.
+const ENDS: u32 = 2;
+
+/// Waits until svscan has started supervises for the service and its logger.
+///
+/// # Errors
+/// When it does not, within the time it needs.
+pub fn wait_for_supervise(tree: &Tree, name: &str) -> Result<(), Trouble> {
+    let dir = tree.service(name);
+    let parts = [Some(dir.clone()), Some(dir.join(names::LOG)).filter(|log| log.exists())];
+    let waiting = Waiting::at_most(NOTICE);
+    let noticed = waiting.until(|| {
+        waiting.watch(&dir);
+        waiting.watch(&dir.join(names::SUPERVISE));
+        parts.iter().flatten().all(|part| Service::look(part).supervised).then_some(())
+    });
+    noticed.ok_or_else(|| Trouble::Failed(format!("{name} is not supervised: {}", not_running(tree))))
+}
+
+/// Whether an svscan runs for this tree. Of the system's nobody knows: its supervises are waited for.
+pub fn svscan_runs(tree: &Tree) -> bool {
+    tree.home().is_none_or(|home| svscan::find(&home.join("run")).is_some())
+}
+
+/// What to do when no svscan runs.
+pub fn not_running(tree: &Tree) -> &'static str {
+    match tree.home() {
+        Some(_) => "no svscan runs in this home (start it with: skynet local up)",
+        None => "no svscan runs (start it with: systemctl start skynet)",
+    }
+}
+
+/// Waits until the service is up and stays up; `before` is [`Service::restarts`] at its first start.
+/// Returns its pid.
+///
+/// # Errors
+/// When it ends again and again, is told to stop meanwhile, or takes too long; with its last log lines.
+pub fn wait_until_up(tree: &Tree, name: &str, before: u32) -> Result<i32, Trouble> {
+    let dir = tree.service(name);
+    let waiting = Waiting::at_most(PATIENCE);
+    loop {
+        waiting.watch(&dir.join(names::SUPERVISE));
+        let service = Service::look(&dir);
+        let steady = service.is_ready() || service.age().is_some_and(|age| age >= STEADY);
+        match service.condition() {
+            Condition::Up(pid) if steady => return Ok(pid),
+            Condition::Unsupervised => {
+                return Err(Trouble::Failed(format!("{name} is not supervised: {}", not_running(tree))));
+            }
+            _ if service.restarts() >= before + ENDS => {
+                return Err(failure(tree, name, "ends as soon as it is started"));
+            }
+            _ => {}
+        }
+        if waiting.next() != Woken::Look {
+            return Err(failure(tree, name, "is not up yet"));
+        }
+    }
+}
+
+fn failure(tree: &Tree, name: &str, what: &str) -> Trouble {
+    let log = tree.logs().join(name);
+    let last = logtail::last_lines(&log, 8);
+    let stop = format!("skynet stop {}", name::participant(name));
+    Trouble::Failed(format!(
+        "{name} {what}; repair it (it is tried again every second) or {stop:?}; log: {}{last}",
+        log.join("current").display()
+    ))
+}

@@ -1,0 +1,138 @@
+//! Stopping services and waiting until they have stopped, with progress, a deadline and a way to hurry.
+
+use crate::say::say;
+use crate::service::{Condition, Service, tell};
+use crate::trouble::{Trouble, cannot};
+use crate::waiting::{Waiting, Woken};
+use nix::errno::Errno;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use unix::process::{Pidfd, Signal};
+
+/// How long a service may take: more than exo's default grace of a minute.
+pub const PATIENCE: Duration = Duration::from_secs(75);
+/// How long what was killed may take to be gone.
+const AFTERWARDS: Duration = Duration::from_secs(10);
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// The service does not run; its supervise may.
+    Idle,
+    /// Its supervise does not run either.
+    Gone,
+}
+
+impl Goal {
+    fn reached(self, service: &Service) -> bool {
+        match self {
+            Self::Gone => !service.is_alive(),
+            Self::Idle => match service.condition() {
+                Condition::Down => true,
+                Condition::Unsupervised => service.orphan().is_none(),
+                _ => false,
+            },
+        }
+    }
+
+    fn letters(self) -> &'static str {
+        match self {
+            Self::Idle => "d",
+            Self::Gone => "dx",
+        }
+    }
+}
+
+/// Stops the services in these directories; returns the names of those that had to be killed because they took
+/// longer than `patience`, or because the user pressed ^C twice.
+///
+/// # Errors
+/// When a control FIFO cannot be written, or something does not end even when killed.
+pub fn stop(dirs: &[PathBuf], goal: Goal, patience: Duration) -> Result<Vec<String>, Trouble> {
+    let mut waiting = Waiting::at_most(patience).with_signals();
+    for dir in dirs {
+        ask(dir, goal.letters(), Signal::SIGTERM)?;
+    }
+    let (mut killed, mut asked_to_hurry) = (vec![], false);
+    let mut next_word = Instant::now() + PROGRESS;
+    loop {
+        let left = unfinished(&waiting, dirs, goal);
+        if left.is_empty() {
+            return Ok(killed);
+        }
+        let kill = match waiting.next() {
+            Woken::Look => false,
+            Woken::Over if !killed.is_empty() => {
+                return Err(Trouble::System(format!("cannot stop {}: still running", list(&left))));
+            }
+            Woken::Over => true,
+            Woken::Interrupted if asked_to_hurry => killed.is_empty(),
+            Woken::Interrupted => {
+                asked_to_hurry = true;
+                say!("still working: {} (^C again kills)", list(&left));
+                false
+            }
+        };
+        if kill {
+            say!("killing {}", list(&left));
+            for service in &left {
+                ask(&service.dir, &format!("{}k", goal.letters()), Signal::SIGKILL)?;
+                killed.push(label(&service.dir));
+            }
+            waiting.extend(AFTERWARDS);
+        }
+        if next_word <= Instant::now() {
+            say!("waiting for {} to finish (^C twice kills)", list(&left));
+            next_word = Instant::now() + PROGRESS;
+        }
+    }
+}
+
+/// The services that have not reached the goal; their folders are watched.
+fn unfinished(waiting: &Waiting, dirs: &[PathBuf], goal: Goal) -> Vec<Service> {
+    let services = dirs.iter().map(|dir| {
+        waiting.watch(&dir.join(servicedir::names::SUPERVISE));
+        Service::look(dir)
+    });
+    services.filter(|service| !goal.reached(service)).collect()
+}
+
+/// By letters where there is a supervise, else by a signal to what it left behind.
+fn ask(dir: &Path, letters: &str, signal: Signal) -> Result<(), Trouble> {
+    if tell(dir, letters)? {
+        return Ok(());
+    }
+    match Service::look(dir).orphan() {
+        Some(process) => send(&process, signal).map_err(cannot("stop", dir.display())),
+        None => Ok(()),
+    }
+}
+
+/// Sends a signal; one who has just ended needs none.
+pub fn send(process: &Pidfd, signal: Signal) -> io::Result<()> {
+    match process.send(signal) {
+        Err(e) if e.raw_os_error() == Some(Errno::ESRCH as i32) => Ok(()),
+        sent => sent,
+    }
+}
+
+fn list(services: &[Service]) -> String {
+    let one = |service: &Service| match service.condition() {
+        Condition::Up(pid) | Condition::Stopping(pid) | Condition::Paused(pid) => {
+            format!("{} (pid {pid})", label(&service.dir))
+        }
+        _ => label(&service.dir),
+    };
+    services.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// `NAME`, or `NAME/log`.
+fn label(dir: &Path) -> String {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match name(dir).as_str() {
+        servicedir::names::LOG => format!("{}/log", dir.parent().map(name).unwrap_or_default()),
+        other => other.to_owned(),
+    }
+}

@@ -1,0 +1,43 @@
+//! What goes wrong, as one line for people and an exit code for scripts.
+
+use std::fmt::Display;
+
+/// Why a verb failed: the rest of the line after `skynet: `.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// It could not be done; the line says what to do next.
+    #[error("{0}")]
+    Failed(String),
+    /// There is no participant of that name.
+    #[error("{0}")]
+    NoSuch(String),
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The system said no: a file, a process, a port.
+    #[error("{0}")]
+    System(String),
+}
+
+impl Trouble {
+    /// The exit code of `skynet`.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Failed(_) | Self::NoSuch(_) => 1,
+            Self::Usage(_) => 100,
+            Self::System(_) => 111,
+        }
+    }
+}
+
+/// `cannot VERB OBJECT: REASON`, from a failed system call.
+pub fn cannot<E: Display>(verb: &str, object: impl Display) -> impl FnOnce(E) -> Trouble {
+    move |reason| {
+        let reason = reason.to_string();
+        let reason = reason.split(" (os error").next().unwrap_or_default();
+        Trouble::System(format!("cannot {verb} {object}: {reason}"))
+    }
+}
+
+/// What a verb returns: its exit code.
+pub type Outcome = Result<u8, Trouble>;
