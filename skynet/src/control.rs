@@ -44,7 +44,7 @@ pub fn stop(tree: &Tree, wanted: &[String]) -> Outcome {
     let killed = halt(tree, &picked)?;
     for name in &picked {
         if Service::look(&tree.service(name)).enabled {
-            say!("{name} is down (it starts again at boot unless: skynet disable {name})");
+            say!("{name} is down (it starts again with SkyNET, unless: skynet disable {name})");
         } else {
             take_away(tree, name)?;
             say!("{name} is down and taken away; its log stays in {}", tree.logs().join(name).display());

@@ -27,7 +27,7 @@ pub fn run(tree: &Tree, names: &[String]) -> Outcome {
     }
     let services: Vec<_> = picked.iter().map(|name| (name, Service::look(&tree.service(name)))).collect();
     let width = picked.iter().map(String::len).max().unwrap_or(0).max(4);
-    say!("{:width$}  {:12}  {:>9}  {:>7}  AT BOOT", "NAME", "STATE", "SINCE", "PID");
+    say!("{:width$}  {:12}  {:>9}  {:>7}  NORMALLY", "NAME", "STATE", "SINCE", "PID");
     for (name, service) in &services {
         say!("{}", row(name, service, width));
     }
