@@ -53,9 +53,11 @@ impl Service {
 
     /// What an operator would say.
     pub fn condition(&self) -> Condition {
-        let Some(status) = self.status.as_ref().filter(|_| self.supervised) else {
+        if !self.supervised {
             return Condition::Unsupervised;
-        };
+        }
+        // A supervise that has just started has ears before it has written its first status.
+        let Some(status) = &self.status else { return Condition::Restarting };
         match (status.pid, status.want) {
             (Some(pid), Want::Down) => Condition::Stopping(pid),
             (Some(pid), _) if status.paused => Condition::Paused(pid),
@@ -156,6 +158,8 @@ mod tests {
         }
         let left = Service { supervised: false, ..service(Some(7), Want::Up, false) };
         assert_eq!(left.condition(), Condition::Unsupervised);
+        let young = Service { status: None, ..service(None, Want::Up, false) };
+        assert_eq!(young.condition(), Condition::Restarting);
     }
 
     #[test]

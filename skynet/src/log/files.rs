@@ -3,11 +3,15 @@
 //! `@TAI64N.s` and `@TAI64N.u` are finished files, named after the end of their time; `previous` is one on its
 //! way there; `current` is the one being written. A file keeps its inode when it is renamed.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+/// How often to look again where files are renamed meanwhile.
+const TRIES: u32 = 100;
 
 /// An open file of a log.
 #[derive(Debug)]
@@ -18,23 +22,41 @@ pub struct Piece {
     pub file: File,
 }
 
-/// Opens all files of the log in `dir` that come after the one with inode `seen` (all, where that is `None` or
-/// gone). A folder that is not there has none.
+/// Opens all files of the log in `dir` that come after `seen`, one of its files (all, where that is `None` or
+/// has been pruned: the oldest go first). A folder that is not there has none.
 ///
 /// # Errors
 /// What reading the folder or opening a file reports.
-pub fn after(dir: &Path, seen: Option<u64>) -> io::Result<Vec<Piece>> {
+pub fn after(dir: &Path, seen: Option<&File>) -> io::Result<Vec<Piece>> {
+    for _ in 0..TRIES {
+        let Some(mut pieces) = all(dir)? else { continue };
+        let Some(seen) = seen else { return Ok(pieces) };
+        let seen = seen.metadata()?;
+        if let Some(at) = pieces.iter().position(|piece| piece.inode == seen.ino()) {
+            return Ok(pieces.split_off(at + 1));
+        }
+        if seen.nlink() == 0 {
+            return Ok(pieces);
+        }
+    }
+    // It rotates faster than we can look; what there is now is found the next time.
+    Ok(vec![])
+}
+
+/// All files, oldest first; `None` where they were renamed while we looked.
+fn all(dir: &Path) -> io::Result<Option<Vec<Piece>>> {
     // `current` first: if it is rotated while we look it is found again among the others, by its inode.
     let current = open(&dir.join("current"))?;
+    let names = finished(dir)?;
     let mut pieces = vec![];
-    for name in finished(dir)? {
-        pieces.extend(open(&dir.join(name))?);
+    for name in &names {
+        let Some(piece) = open(&dir.join(name))? else { return Ok(None) };
+        pieces.push(piece);
     }
     pieces.extend(current);
-    let mut known = std::collections::HashSet::new();
+    let mut known = HashSet::new();
     pieces.retain(|piece| known.insert(piece.inode));
-    let old = seen.and_then(|seen| pieces.iter().position(|piece| piece.inode == seen));
-    Ok(pieces.split_off(old.map_or(0, |at| at + 1)))
+    Ok((finished(dir)? == names).then_some(pieces))
 }
 
 /// The names of all files but `current`, oldest first.
@@ -99,10 +121,12 @@ mod tests {
         }
         assert_eq!(texts(after(dir.path(), None).unwrap()), ["1", "2", "3", "4"]);
 
-        let seen = fs::metadata(at("@400000006553f10a00000002.u")).unwrap().ino();
-        assert_eq!(texts(after(dir.path(), Some(seen)).unwrap()), ["3", "4"]);
+        let seen = File::open(at("@400000006553f10a00000002.u")).unwrap();
+        assert_eq!(texts(after(dir.path(), Some(&seen)).unwrap()), ["3", "4"]);
         fs::hard_link(at("previous"), at("@400000006553f10a00000003.s")).unwrap();
         assert_eq!(texts(after(dir.path(), None).unwrap()), ["1", "2", "3", "4"]);
-        assert_eq!(texts(after(dir.path(), Some(u64::MAX)).unwrap()), ["1", "2", "3", "4"]);
+        let pruned = File::open(at("@400000006553f10a00000001.s")).unwrap();
+        fs::remove_file(at("@400000006553f10a00000001.s")).unwrap();
+        assert_eq!(texts(after(dir.path(), Some(&pruned)).unwrap()), ["2", "3", "4"]);
     }
 }

@@ -25,7 +25,7 @@ pub struct Reader {
     pub name: String,
     /// Its folder.
     pub dir: PathBuf,
-    present: Option<(u64, BufReader<File>)>,
+    present: Option<BufReader<File>>,
     coming: VecDeque<Piece>,
     partial: Vec<u8>,
     last: Option<Tai64n>,
@@ -46,8 +46,8 @@ impl Reader {
     /// # Errors
     /// What opening them reports.
     pub fn refresh(&mut self) -> io::Result<()> {
-        let present = self.present.as_ref().map(|(inode, _)| *inode);
-        let newest = self.coming.back().map(|piece| piece.inode).or(present);
+        let present = self.present.as_ref().map(BufReader::get_ref);
+        let newest = self.coming.back().map(|piece| &piece.file).or(present);
         let fresh = files::after(&self.dir, newest)?;
         self.coming.extend(fresh);
         Ok(())
@@ -60,7 +60,7 @@ impl Reader {
     /// What reading reports.
     pub fn next(&mut self, end: bool) -> io::Result<Option<Line>> {
         loop {
-            if let Some((_, file)) = &mut self.present {
+            if let Some(file) = &mut self.present {
                 file.read_until(b'\n', &mut self.partial)?;
             }
             let complete = self.partial.last() == Some(&b'\n');
@@ -72,7 +72,7 @@ impl Reader {
                 return Ok(Some(self.take_line()));
             }
             match self.coming.pop_front() {
-                Some(piece) => self.present = Some((piece.inode, BufReader::new(piece.file))),
+                Some(piece) => self.present = Some(BufReader::new(piece.file)),
                 None => return Ok(None),
             }
         }

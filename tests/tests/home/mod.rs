@@ -1,0 +1,225 @@
+//! A home of its own for each test: the real `skynet` in a temporary folder, and nothing left afterwards.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+#![allow(dead_code, reason = "each test file uses its part of it")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+use unix::process::{Pidfd, Signal};
+
+/// Until a wait is given up; nothing here takes that long.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Where the programs under test lie.
+pub fn bin() -> PathBuf {
+    match std::env::var_os("SKYNET_BIN") {
+        Some(bin) => bin.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/skynet/bin"),
+    }
+}
+
+/// A home in a temporary folder. When it is dropped everything in it is stopped, by force if need be.
+pub struct Home {
+    /// The temporary folder, in which participants lie too.
+    pub folder: tempfile::TempDir,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Done {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Home {
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("skynet-home-").tempdir().unwrap();
+        // When root runs the tests, handlers run as another user.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self { folder }
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    /// `skynet` with these words, not started yet: a cleared environment, the temporary folder as working directory.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(bin().join("skynet"));
+        command
+            .args(words)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.folder.path())
+            .env("SKYNET_HOME", self.root())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub fn start(&self, words: &[&str]) -> Child {
+        self.command(words).spawn().unwrap()
+    }
+
+    /// Runs `skynet` to its end.
+    pub fn skynet(&self, words: &[&str]) -> Done {
+        finish(self.start(words))
+    }
+
+    /// Runs `skynet`, which must succeed, and returns what it printed.
+    pub fn good(&self, words: &[&str]) -> String {
+        let done = self.skynet(words);
+        assert_eq!(done.code, Some(0), "skynet {words:?}: {done:?}");
+        done.out
+    }
+
+    /// The pid on record of the svscan of this home.
+    pub fn svscan(&self) -> i32 {
+        let record = fs::read_to_string(self.path("run/svscan")).unwrap();
+        record.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// Kills a process of this home and waits until it is gone.
+    pub fn kill(&self, pid: i32) {
+        assert!(self.processes().iter().any(|process| process.pid == pid), "{pid} is not of this home");
+        kill(pid);
+        wait_until("the killed process is gone", || living(pid).is_none());
+    }
+
+    /// All living processes of this home, told by their environment.
+    pub fn processes(&self) -> Vec<Process> {
+        let mark = format!("SKYNET_HOME={}", self.root().display()).into_bytes();
+        let ours = |process: &Process| {
+            let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|entry| entry == mark)
+        };
+        all_processes().into_iter().filter(ours).collect()
+    }
+
+    /// Writes a service that runs this shell script, with a log.
+    pub fn service(&self, name: &str, script: &str) -> PathBuf {
+        let dir = self.folder.path().join(name);
+        fs::create_dir_all(dir.join("log")).unwrap();
+        executable(&dir.join("run"), &format!("#!/bin/sh\nexec 2>&1\n{script}\n"));
+        let log = format!("#!/bin/sh\nexec multilog t s4096 n100 \"$SKYNET_HOME/log/{name}\"\n");
+        executable(&dir.join("log/run"), &log);
+        dir
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if self.path("run").is_dir() {
+            let _ = self.command(&["local", "down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        }
+        for process in self.processes() {
+            kill(process.pid);
+        }
+    }
+}
+
+/// A living process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: i32,
+    pub words: String,
+}
+
+fn all_processes() -> Vec<Process> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(living).collect()
+}
+
+/// `None` when it is gone or in its grave.
+fn living(pid: i32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let state = stat.rsplit_once(") ")?.1.chars().next()?;
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = String::from_utf8_lossy(&words).replace('\0', " ").trim_end().to_owned();
+    (state != 'Z').then_some(Process { pid, words })
+}
+
+fn kill(pid: i32) {
+    if let Ok(process) = Pidfd::open(pid) {
+        let _ = process.send(Signal::SIGKILL);
+    }
+}
+
+pub fn executable(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Waits for the end of a command.
+pub fn finish(child: Child) -> Done {
+    let output = child.wait_with_output().unwrap();
+    Done {
+        code: output.status.code(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Waits until a condition holds.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Sends a signal to a command that has not been waited for.
+pub fn signal(child: &Child, signal: Signal) {
+    Pidfd::open(child.id() as i32).unwrap().send(signal).unwrap();
+}
+
+/// The lines that a command prints, while it runs.
+pub struct Lines(Receiver<String>);
+
+impl Lines {
+    pub fn of(out: ChildStdout) -> Self {
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(lines)
+    }
+
+    /// The next line.
+    pub fn next(&mut self) -> String {
+        self.0.recv_timeout(DEADLINE).expect("one more line")
+    }
+
+    /// Reads on until a line contains this, and returns it.
+    pub fn until(&mut self, part: &str) -> String {
+        loop {
+            match self.0.recv_timeout(DEADLINE) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(_) => {}
+                Err(e) => panic!("no line with {part:?}: {e}"),
+            }
+        }
+    }
+}
+
+/// Feeds text to a command that was started with a piped standard input.
+pub fn feed(child: &mut Child, text: &str) {
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+}
