@@ -40,15 +40,21 @@ pub enum Verb {
         skynet enable sizer       one that is installed, or was disabled")]
     Enable(Paths),
     /// Keep a participant from starting by itself; what runs goes on
+    #[command(after_help = "Example:\n  skynet disable sizer && skynet stop sizer     takes it away")]
     Disable(Names),
     /// Start a participant; one that is not enabled runs until it is stopped
+    #[command(after_help = "Example:\n  skynet start ./sizer     to try it, without enabling it")]
     Start(Paths),
     /// Stop a participant once it has finished its work; one that is disabled is taken away
-    #[command(after_help = "^C twice kills what does not finish; its workitem goes back to the queue.")]
+    #[command(after_help = "^C twice kills what does not finish; its workitem goes back to the queue.\n\n\
+        Examples:\n  skynet stop sizer       all its instances\n  skynet stop sizer@2     only one of them")]
     Stop(Names),
-    /// Stop and start a participant
+    /// Stop and start a participant, once it has finished its work
+    #[command(after_help = "Example:\n  skynet restart sizer     after a change of its code")]
     Restart(Names),
     /// Show participants and their state
+    #[command(after_help = "Exit codes: 0 all are up, 3 something is down, 4 no such participant.\n\n\
+        Example:\n  skynet status sizer && echo fine")]
     Status(AnyNames),
     /// Show the logs of participants, merged by time
     #[command(
@@ -76,6 +82,9 @@ somebody else (BOSS) listens to that queue. Exit code 1 when the reply is an err
 #[derive(Debug, Subcommand)]
 pub enum Local {
     /// Start broker and svscan under $SKYNET_HOME; harmless when they run
+    #[command(
+        after_help = "Examples:\n  skynet local up\n  SKYNET_HOME=/tmp/trial skynet local up     a second one"
+    )]
     Up {
         /// The port of the embedded broker, written into broker.toml and boss.conf
         #[arg(long)]

@@ -5,6 +5,7 @@
 //! nobody waits do not fly in circles, and given back again.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 use workitem::{Fei, Incoming};
 
@@ -25,7 +26,8 @@ pub enum Verdict {
 /// A wait for one reply.
 pub struct Wait<T> {
     fei: Fei,
-    seen: HashMap<Vec<u8>, u32>,
+    /// How often each was here, by a hash of its body.
+    seen: HashMap<u64, u32>,
     held: BTreeMap<(Instant, u64), T>,
     count: u64,
 }
@@ -41,7 +43,7 @@ impl<T> Wait<T> {
         if matches!(workitem::parse(body), Ok(Incoming::Workitem(header)) if header.fei == self.fei) {
             return Verdict::Ours;
         }
-        let times = self.seen.entry(body.to_vec()).or_insert(0);
+        let times = self.seen.entry(hash(body)).or_insert(0);
         *times += 1;
         match *times {
             1 => Verdict::GiveBack,
@@ -68,6 +70,13 @@ impl<T> Wait<T> {
         }
         self.held.pop_first().map(|(_, reply)| reply)
     }
+}
+
+/// Two replies with the same hash are merely held longer.
+fn hash(body: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
