@@ -35,6 +35,9 @@ pub enum Verb {
     /// Start, stop and show a SkyNET of your own, in a home
     #[command(subcommand)]
     Local(Local),
+    /// Write a participant from the template
+    #[command(after_help = "Example:\n  skynet new sizer && skynet enable ./sizer")]
+    New(New),
     /// Make a participant start by itself, and start it
     #[command(after_help = "Examples:\n  skynet enable ./sizer     the participant in this folder\n  \
         skynet enable sizer       one that is installed, or was disabled")]
@@ -97,6 +100,15 @@ pub enum Local {
     Down,
     /// Show whether it runs, and where things are (exit code 0 running, 3 not)
     Status,
+}
+
+/// `skynet new`
+#[derive(Debug, Args)]
+pub struct New {
+    /// The participant's name, also that of its queue
+    pub name: String,
+    /// The folder in which to make its folder [default: .]
+    pub dir: Option<PathBuf>,
 }
 
 /// One or more names or folders.

@@ -3,6 +3,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `local/` | `local up`, `down`, `status`: broker and svscan of a home |
+//! | `new.rs` | a participant from the template |
 //! | `enable.rs`, `control.rs`, `status.rs` | service directories: made, told, shown |
 //! | `log/` | logs merged by time |
 //! | `send.rs`, `amqp.rs` | a workitem as the engine would send it, and its reply |
@@ -19,6 +20,7 @@ mod local;
 mod log;
 mod logtail;
 mod name;
+mod new;
 mod paint;
 mod participant;
 mod say;
@@ -70,6 +72,7 @@ fn perform(cli: Cli) -> Outcome {
     match cli.verb {
         Verb::Local(_) => unreachable!("performed above"),
         Verb::BecomeSvscan => local::svscan::become_svscan(&tree),
+        Verb::New(args) => new::run(&args),
         Verb::Enable(paths) => enable::enable(&tree, &paths.words),
         Verb::Disable(names) => enable::disable(&tree, &names.names),
         Verb::Start(paths) => control::start(&tree, &paths.words),
