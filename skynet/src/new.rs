@@ -4,9 +4,9 @@ use crate::cli;
 use crate::name;
 use crate::say::say;
 use crate::trouble::{Outcome, Trouble, cannot};
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Path, mode and content of each file of `service-templates/python`.
@@ -38,6 +38,9 @@ pub fn run(args: &cli::New) -> Outcome {
     }
     say!("Next:");
     say!("  write its work into {}", dir.join(format!("{}.py", args.name)).display());
+    if let Some((test, _, _)) = TEMPLATE.iter().find(|(path, _, _)| path.starts_with("test")) {
+        say!("  python3 {}", dir.join(test.replace(IN_PATHS, &args.name)).display());
+    }
     say!("  skynet enable {}", dir.display());
     say!("  skynet send {} --field KEY=VALUE --wait", args.name);
     Ok(0)
@@ -47,12 +50,13 @@ pub fn run(args: &cli::New) -> Outcome {
 fn write(template: &[File], name: &str, parent: &Path) -> io::Result<()> {
     fs::create_dir_all(parent)?;
     let fresh = parent.join(format!(".{name}.new-{}", std::process::id()));
+    // Modes whatever the umask: when root starts it, another user reads and runs these.
     let written = template.iter().try_for_each(|(path, mode, text)| {
         let path = fresh.join(path.replace(IN_PATHS, name));
         let folder = path.parent().unwrap_or(&fresh);
-        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+        fs::create_dir_all(folder)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(*mode).open(&path)?;
-        // Whatever the umask: its log may be run by another user, its code read by one.
         file.set_permissions(fs::Permissions::from_mode(*mode))?;
         file.write_all(text.replace(IN_TEXTS, name).as_bytes())
     });
