@@ -1,6 +1,6 @@
 //! A line to the broker for as long as one command runs.
 
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, cannot};
 use futures_util::StreamExt;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
@@ -16,6 +16,15 @@ const PERSISTENT: u8 = 2;
 const NOT_FOUND: u16 = 404;
 /// How many replies are held at once at the most.
 const PREFETCH: u16 = 5000;
+
+/// Where the calls of this module run.
+///
+/// # Errors
+/// What starting it reports.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(cannot("start", "the AMQP runtime"))
+}
 
 /// A connection with one channel whose messages are confirmed.
 pub struct Line {
@@ -96,7 +105,9 @@ impl Line {
         let ask = async {
             let channel = self.connection.create_channel().await?;
             let options = QueueDeclareOptions { passive: true, ..Default::default() };
-            channel.queue_declare(queue.into(), options, FieldTable::default()).await
+            let found = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
+            channel.close(200, ShortString::from("asked")).await?;
+            Ok(found)
         };
         match ask.await {
             Ok(queue) => Ok(Some(queue.consumer_count())),

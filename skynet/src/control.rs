@@ -1,6 +1,7 @@
 //! `skynet start|stop|restart`: letters to supervise, and waiting until they have had their effect.
 
 use crate::enable::{self, AtBoot};
+use crate::listening;
 use crate::participant::Participant;
 use crate::say::say;
 use crate::service::{Service, tell};
@@ -74,6 +75,9 @@ pub fn begin(tree: &Tree, name: &str, before: u32) -> Result<(), Trouble> {
     tell(&tree.service(name), "u")?;
     let pid = starting::wait_until_up(tree, name, before)?;
     say!("{name} is up (pid {pid})");
+    if let Some(note) = listening::wait(tree, name)? {
+        say!("note: {note}");
+    }
     Ok(())
 }
 

@@ -86,8 +86,13 @@ pub fn make(tree: &Tree, participant: &Participant, at_boot: AtBoot) -> Result<(
                 "{name} is enabled already, from {} (first: skynet disable {name}, skynet stop {name})",
                 source.display()
             )));
-        } else if at_boot == AtBoot::Up {
-            set_at_boot(&dir, at_boot)?;
+        } else {
+            if participant::source(&dir).is_some() {
+                link(&dir, &participant.dir).map_err(cannot("make", dir.display()))?;
+            }
+            if at_boot == AtBoot::Up {
+                set_at_boot(&dir, at_boot)?;
+            }
         }
     }
     Ok(())
@@ -106,21 +111,28 @@ fn fill(dir: &Path, source: &Path, at_boot: AtBoot) -> io::Result<()> {
         fs::remove_dir_all(dir)?;
     }
     fs::create_dir(dir)?;
-    symlink(source.join(names::RUN), dir.join(names::RUN))?;
-    if source.join(CONFIG).exists() {
-        symlink(source.join(CONFIG), dir.join(CONFIG))?;
-    }
-    let own_exo = Some(source.join(EXO)).filter(|exo| exo.exists());
-    if let Some(exo) = own_exo.or_else(neighbouring_exo) {
-        symlink(exo, dir.join(EXO))?;
-    }
-    let log = source.join(names::LOG).join(names::RUN);
-    if log.exists() {
-        fs::create_dir(dir.join(names::LOG))?;
-        symlink(log, dir.join(names::LOG).join(names::RUN))?;
-    }
+    link(dir, source)?;
     if at_boot == AtBoot::Down {
         fs::write(dir.join(names::DOWN), "")?;
+    }
+    Ok(())
+}
+
+/// Makes the links that are not there: all of them, or those to files that the participant has got since.
+fn link(dir: &Path, source: &Path) -> io::Result<()> {
+    let log = Path::new(names::LOG).join(names::RUN);
+    let own = [Path::new(names::RUN), Path::new(CONFIG), Path::new(EXO), &log];
+    let own = own.into_iter().map(|file| (source.join(file), file));
+    let neighbour = neighbouring_exo().map(|exo| (exo, Path::new(EXO)));
+    for (from, file) in own.chain(neighbour) {
+        let to = dir.join(file);
+        if !from.exists() || to.is_symlink() {
+            continue;
+        }
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        symlink(from, to)?;
     }
     Ok(())
 }
@@ -170,7 +182,9 @@ mod tests {
             }
             assert!(dir.join("down").exists());
         }
+        fs::write(source.join("exo"), "").unwrap();
         make(&tree, &participant(&source, 1), AtBoot::Up).unwrap();
+        assert_eq!(fs::read_link(tree.service("sizer").join("exo")).unwrap(), source.join("exo"));
         assert!(!tree.service("sizer").join("down").exists());
         assert_eq!(surplus(&tree.services().unwrap(), &participant(&source, 1)), ["sizer@2"]);
 

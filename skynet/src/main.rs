@@ -8,7 +8,7 @@
 //! | `log/` | logs merged by time |
 //! | `send.rs`, `amqp.rs` | a workitem as the engine would send it, and its reply |
 //! | `tree.rs`, `name.rs`, `participant.rs`, `service.rs` | where things are, what they are called, what they are |
-//! | `starting.rs`, `stopping.rs`, `waiting.rs` | waiting for effects, with deadlines |
+//! | `starting.rs`, `listening.rs`, `stopping.rs`, `waiting.rs` | waiting for effects, with deadlines |
 #![forbid(unsafe_code)]
 
 mod amqp;
@@ -16,6 +16,7 @@ mod boss_conf;
 mod cli;
 mod control;
 mod enable;
+mod listening;
 mod local;
 mod log;
 mod logtail;

@@ -1,10 +1,14 @@
 //! A participant as its author wrote it or a package installed it: a folder with `run` and `config.exo`.
 
+use crate::boss_conf;
 use crate::name;
 use crate::tree::{Tree, folders};
 use crate::trouble::{Trouble, cannot};
+use serde::Deserialize;
 use servicedir::names;
 use std::fs;
+use std::io::ErrorKind;
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -32,15 +36,15 @@ impl Participant {
     /// When there is no such participant, or it cannot be run.
     pub fn find(tree: &Tree, word: &str) -> Result<Self, Trouble> {
         if word.contains('/') || word == "." || word == ".." {
-            return Self::at(tree, Path::new(word));
+            return Self::at(Path::new(word));
         }
         name::check(word)?;
         if let Some(dir) = source(&tree.service(word)) {
-            return Self::at(tree, &dir);
+            return Self::at(&dir);
         }
         let installed = tree.installed().join(word);
         if installed.is_dir() {
-            return Self::at(tree, &installed);
+            return Self::at(&installed);
         }
         if Path::new(word).join(names::RUN).exists() {
             return Err(Trouble::Failed(format!(
@@ -60,7 +64,7 @@ impl Participant {
     ///
     /// # Errors
     /// When the folder is not there, has a bad name, or cannot be run.
-    pub fn at(tree: &Tree, folder: &Path) -> Result<Self, Trouble> {
+    pub fn at(folder: &Path) -> Result<Self, Trouble> {
         let dir = fs::canonicalize(folder).map_err(cannot("enable", folder.display()))?;
         // A link under another name is that other name: one folder of code, several participants.
         let named = folder.file_name().filter(|_| folder.is_symlink()).or(dir.file_name());
@@ -70,7 +74,7 @@ impl Participant {
         if dir.join(names::LOG).is_dir() {
             check_run(&dir.join(names::LOG).join(names::RUN))?;
         }
-        let instances = instances(tree, &dir.join(CONFIG))?;
+        let instances = Settings::read(&dir)?.instances.map_or(1, NonZeroU32::get);
         Ok(Self { name, dir, instances })
     }
 
@@ -98,6 +102,58 @@ fn check_run(run: &Path) -> Result<(), Trouble> {
     }
 }
 
-fn instances(_tree: &Tree, _config: &Path) -> Result<u32, Trouble> {
-    Ok(1)
+/// What this program needs to know of a `config.exo`.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Settings {
+    /// How many service directories there are; none said = 1.
+    pub instances: Option<NonZeroU32>,
+    /// The participant's name; none said = that of its service directory.
+    pub name: Option<String>,
+    /// Its queue; none said = its name.
+    pub queue: Option<String>,
+}
+
+impl Settings {
+    /// Reads `config.exo` in a participant's folder or service directory; all defaults where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a value has the wrong type; with file and line.
+    pub fn read(dir: &Path) -> Result<Self, Trouble> {
+        let path = dir.join(CONFIG);
+        match fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text).map_err(cannot("read", path.display())),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(cannot("read", path.display())(e)),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|e| boss_conf::one_line(text, &e))
+    }
+
+    /// The queue of the participant `name`.
+    pub fn queue<'a>(&'a self, name: &'a str) -> &'a str {
+        self.queue.as_deref().or(self.name.as_deref()).unwrap_or(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_is_the_name_unless_the_configuration_says_otherwise() {
+        for (text, queue) in [("", "a"), ("name = \"b\"", "b"), ("name = \"b\"\nqueue = \"c\"", "c")] {
+            assert_eq!(Settings::parse(text).unwrap().queue("a"), queue);
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_line() {
+        assert_eq!(Settings::parse("instances = 3").unwrap().instances, NonZeroU32::new(3));
+        for text in ["\ninstances = \"3\"", "\ninstances = 0", "\nqueue = 5", "\nqueue = = x"] {
+            let line = Settings::parse(text).unwrap_err();
+            assert!(line.starts_with("line 2: "), "{text:?}: {line}");
+        }
+    }
 }

@@ -200,3 +200,32 @@ fn log_ends_quietly_when_nobody_reads_any_more() {
         assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{words:?}");
     }
 }
+
+/// "Instances `NAME@2 … NAME@N` (config `instances`) are further such directories."
+#[test]
+fn instances_are_further_service_directories_and_go_when_there_are_fewer() {
+    let home = up();
+    let dir = home.service("sleeper", "exec sleep 1000");
+    fs::write(dir.join("config.exo"), "instances = 3\n").unwrap();
+    let out = home.good(&["enable", "./sleeper"]);
+    assert!(out.contains("cannot connect to the broker"), "there is none here, which is said: {out}");
+    let services = || {
+        let names = fs::read_dir(home.path("service")).unwrap().flatten();
+        let mut names: Vec<_> = names.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(services(), ["sleeper", "sleeper@2", "sleeper@3"]);
+    home.good(&["stop", "sleeper@2"]);
+    assert_eq!(home.skynet(&["status", "sleeper@2"]).code, Some(3));
+    home.good(&["status", "sleeper@3"]);
+
+    fs::write(dir.join("config.exo"), "instances = 1\n").unwrap();
+    home.good(&["enable", "sleeper"]);
+    assert_eq!(services(), ["sleeper"]);
+
+    fs::write(dir.join("config.exo"), "\ninstances = \"3\"\n").unwrap();
+    let done = home.skynet(&["enable", "sleeper"]);
+    assert_eq!(done.code, Some(111), "{done:?}");
+    assert!(done.err.contains("config.exo: line 2: "), "{done:?}");
+}

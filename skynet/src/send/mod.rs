@@ -8,7 +8,7 @@
 mod fields;
 mod replies;
 
-use crate::amqp::{Deliveries, Delivery, Line, REPLIES};
+use crate::amqp::{self, Deliveries, Delivery, Line, REPLIES};
 use crate::boss_conf;
 use crate::cli;
 use crate::name;
@@ -36,9 +36,7 @@ pub fn run(tree: &Tree, args: &cli::Send) -> Outcome {
     let fields = gather(args)?;
     let fei = new_fei(args.wfid.as_deref())?;
     let urls = boss_conf::brokers(tree)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(cannot("start", "the AMQP runtime"))?;
-    runtime.block_on(async {
+    amqp::runtime()?.block_on(async {
         let line = Line::open(&urls).await.map_err(|trouble| hint(tree, trouble))?;
         let outcome = send(tree, args, &line, &fei, fields).await;
         line.close().await;

@@ -1,0 +1,50 @@
+//! Whether a participant that is up listens to its queue yet: only then does a workitem reach it.
+
+use crate::amqp::{self, Line};
+use crate::boss_conf;
+use crate::name;
+use crate::participant::{CONFIG, Settings};
+use crate::tree::Tree;
+use crate::trouble::Trouble;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Waits until somebody consumes from the queue of the service `name`; returns what there is to say if nobody
+/// does, or the broker cannot be asked: the participant waits for it, too. A service without `config.exo` has no
+/// queue.
+///
+/// # Errors
+/// When its configuration cannot be read.
+pub fn wait(tree: &Tree, name: &str) -> Result<Option<String>, Trouble> {
+    let dir = tree.service(name);
+    if !dir.join(CONFIG).exists() {
+        return Ok(None);
+    }
+    let settings = Settings::read(&dir)?;
+    let queue = settings.queue(name::participant(name));
+    let urls = boss_conf::brokers(tree)?;
+    let listens = amqp::runtime()?.block_on(async {
+        let line = Line::open(&urls).await?;
+        let listens = somebody_listens(&line, queue).await;
+        line.close().await;
+        listens
+    });
+    Ok(match listens {
+        Ok(true) => None,
+        Ok(false) => Some(format!("it does not listen to its queue {queue:?} yet (skynet log {name})")),
+        Err(trouble) => Some(format!("{trouble}; it waits for the broker")),
+    })
+}
+
+async fn somebody_listens(line: &Line, queue: &str) -> Result<bool, Trouble> {
+    let patience = Instant::now() + PATIENCE;
+    while line.consumers(queue).await?.unwrap_or(0) == 0 {
+        if patience <= Instant::now() {
+            return Ok(false);
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    Ok(true)
+}
