@@ -2,7 +2,7 @@
 
 use crate::enable::{self, AtBoot};
 use crate::listening;
-use crate::participant::Participant;
+use crate::participant::{self, Participant};
 use crate::say::say;
 use crate::service::{Service, tell};
 use crate::starting;
@@ -99,7 +99,7 @@ pub fn take_away(tree: &Tree, name: &str) -> Result<(), Trouble> {
 
 fn halt(tree: &Tree, names: &[String]) -> Result<Vec<String>, Trouble> {
     let dirs: Vec<_> = names.iter().map(|name| tree.service(name)).collect();
-    let killed = stopping::stop(&dirs, Goal::Idle, PATIENCE)?;
+    let killed = stopping::stop(&dirs, Goal::Idle, participant::patience(tree, &dirs))?;
     for name in &killed {
         say!("{name} had to be killed; its workitem goes back to the queue");
     }

@@ -30,6 +30,9 @@ pub enum AtBoot {
 pub fn enable(tree: &Tree, words: &[String]) -> Outcome {
     for word in words {
         let participant = Participant::find(tree, word)?;
+        for warning in &participant.warnings {
+            eprintln!("skynet: warning: {warning}");
+        }
         let services = participant.services();
         let before = |name: &String| Service::look(&tree.service(name)).restarts_once_up();
         let restarts: Vec<_> = services.iter().map(before).collect();
@@ -160,7 +163,7 @@ mod tests {
     use super::*;
 
     fn participant(dir: &Path, instances: u32) -> Participant {
-        Participant { name: "sizer".to_owned(), dir: dir.to_owned(), instances }
+        Participant { name: "sizer".to_owned(), dir: dir.to_owned(), instances, warnings: vec![] }
     }
 
     #[test]

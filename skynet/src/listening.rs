@@ -1,9 +1,7 @@
 //! Whether a participant that is up listens to its queue yet: only then does a workitem reach it.
 
 use crate::amqp::{self, Line};
-use crate::boss_conf;
-use crate::name;
-use crate::participant::{CONFIG, Settings};
+use crate::participant;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use std::time::{Duration, Instant};
@@ -19,12 +17,9 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// When its configuration cannot be read.
 pub fn wait(tree: &Tree, name: &str) -> Result<Option<String>, Trouble> {
     let dir = tree.service(name);
-    if !dir.join(CONFIG).exists() {
-        return Ok(None);
-    }
-    let settings = Settings::read(&dir)?;
-    let queue = settings.queue(name::participant(name));
-    let urls = boss_conf::brokers(tree)?;
+    let Some((settings, _)) = participant::settings(tree, &dir)? else { return Ok(None) };
+    let queue = &settings.queue;
+    let urls: Vec<_> = settings.amqp.iter().map(|url| url.secret().to_owned()).collect();
     let listens = amqp::runtime()?.block_on(async {
         let line = Line::open(&urls).await?;
         let listens = somebody_listens(&line, queue).await;

@@ -1,16 +1,19 @@
 //! A participant as its author wrote it or a package installed it: a folder with `run` and `config.exo`.
 
-use crate::boss_conf;
 use crate::name;
+use crate::stopping;
 use crate::tree::{Tree, folders};
 use crate::trouble::{Trouble, cannot};
-use serde::Deserialize;
+use config::Home;
+use config::settings::Loaded;
 use servicedir::names;
 use std::fs;
-use std::io::ErrorKind;
-use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a service may take beyond its grace.
+const MARGIN: Duration = Duration::from_secs(15);
 
 /// The settings in a participant's folder.
 pub const CONFIG: &str = "config.exo";
@@ -26,6 +29,8 @@ pub struct Participant {
     pub dir: PathBuf,
     /// How many service directories it gets.
     pub instances: u32,
+    /// What looks like a slip of the pen in its settings.
+    pub warnings: Vec<String>,
 }
 
 impl Participant {
@@ -36,15 +41,15 @@ impl Participant {
     /// When there is no such participant, or it cannot be run.
     pub fn find(tree: &Tree, word: &str) -> Result<Self, Trouble> {
         if word.contains('/') || word == "." || word == ".." {
-            return Self::at(Path::new(word));
+            return Self::at(tree, Path::new(word));
         }
         name::check(word)?;
         if let Some(dir) = source(&tree.service(word)) {
-            return Self::at(&dir);
+            return Self::at(tree, &dir);
         }
         let installed = tree.installed().join(word);
         if installed.is_dir() {
-            return Self::at(&installed);
+            return Self::at(tree, &installed);
         }
         if Path::new(word).join(names::RUN).exists() {
             return Err(Trouble::Failed(format!(
@@ -64,7 +69,7 @@ impl Participant {
     ///
     /// # Errors
     /// When the folder is not there, has a bad name, or cannot be run.
-    pub fn at(folder: &Path) -> Result<Self, Trouble> {
+    pub fn at(tree: &Tree, folder: &Path) -> Result<Self, Trouble> {
         let dir = fs::canonicalize(folder).map_err(cannot("enable", folder.display()))?;
         // A link under another name is that other name: one folder of code, several participants.
         let named = folder.file_name().filter(|_| folder.is_symlink()).or(dir.file_name());
@@ -74,8 +79,10 @@ impl Participant {
         if dir.join(names::LOG).is_dir() {
             check_run(&dir.join(names::LOG).join(names::RUN))?;
         }
-        let instances = Settings::read(&dir)?.instances.map_or(1, NonZeroU32::get);
-        Ok(Self { name, dir, instances })
+        let loaded = settings(tree, &dir)?;
+        let instances = loaded.as_ref().map_or(1, |(settings, _)| settings.instances);
+        let warnings = loaded.map_or_else(Vec::new, |(_, warnings)| warnings);
+        Ok(Self { name, dir, instances, warnings })
     }
 
     /// The service directories it gets.
@@ -102,58 +109,26 @@ fn check_run(run: &Path) -> Result<(), Trouble> {
     }
 }
 
-/// What this program needs to know of a `config.exo`.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Settings {
-    /// How many service directories there are; none said = 1.
-    pub instances: Option<NonZeroU32>,
-    /// The participant's name; none said = that of its service directory.
-    pub name: Option<String>,
-    /// Its queue; none said = its name.
-    pub queue: Option<String>,
-}
-
-impl Settings {
-    /// Reads `config.exo` in a participant's folder or service directory; all defaults where there is none.
-    ///
-    /// # Errors
-    /// When it cannot be read, or a value has the wrong type; with file and line.
-    pub fn read(dir: &Path) -> Result<Self, Trouble> {
-        let path = dir.join(CONFIG);
-        match fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text).map_err(cannot("read", path.display())),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Self::default()),
-            Err(e) => Err(cannot("read", path.display())(e)),
-        }
+/// The settings of the participant whose folder or service directory `dir` is, with what looks like a slip of
+/// the pen; `None` where there is no `config.exo`.
+///
+/// # Errors
+/// What is wrong with them, with file and line.
+pub fn settings(tree: &Tree, dir: &Path) -> Result<Option<Loaded>, Trouble> {
+    let path = dir.join(CONFIG);
+    if !path.exists() {
+        return Ok(None);
     }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|e| boss_conf::one_line(text, &e))
-    }
-
-    /// The queue of the participant `name`.
-    pub fn queue<'a>(&'a self, name: &'a str) -> &'a str {
-        self.queue.as_deref().or(self.name.as_deref()).unwrap_or(name)
+    let home = Home::at(tree.home().map(Path::to_owned));
+    match config::load(&home, &path) {
+        Ok(loaded) => Ok(Some(loaded)),
+        Err(e) => Err(Trouble::Failed(e.to_string())),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_queue_is_the_name_unless_the_configuration_says_otherwise() {
-        for (text, queue) in [("", "a"), ("name = \"b\"", "b"), ("name = \"b\"\nqueue = \"c\"", "c")] {
-            assert_eq!(Settings::parse(text).unwrap().queue("a"), queue);
-        }
-    }
-
-    #[test]
-    fn a_wrong_value_is_named_with_its_line() {
-        assert_eq!(Settings::parse("instances = 3").unwrap().instances, NonZeroU32::new(3));
-        for text in ["\ninstances = \"3\"", "\ninstances = 0", "\nqueue = 5", "\nqueue = = x"] {
-            let line = Settings::parse(text).unwrap_err();
-            assert!(line.starts_with("line 2: "), "{text:?}: {line}");
-        }
-    }
+/// How long the services in these directories may take to stop: the longest grace, and a little.
+pub fn patience(tree: &Tree, dirs: &[PathBuf]) -> Duration {
+    let grace = |dir: &PathBuf| Some(settings(tree, dir).ok()??.0.grace);
+    let longest = dirs.iter().filter_map(grace).max().unwrap_or_default();
+    (longest + MARGIN).max(stopping::PATIENCE)
 }

@@ -172,12 +172,17 @@ fn a_home_whose_boss_conf_names_another_broker_starts_none_of_its_own() {
 }
 
 #[test]
-fn a_boss_conf_that_cannot_be_read_is_named_with_its_line_and_nothing_is_started() {
+fn a_boss_conf_that_cannot_be_used_is_named_with_its_line_and_nothing_is_started() {
     let home = Home::new();
     fs::create_dir(home.root()).unwrap();
-    fs::write(home.path("boss.conf"), "[amqp]\nurl = secret\n").unwrap();
-    let done = home.skynet(&["local", "up"]);
-    assert_eq!(done.code, Some(111), "{done:?}");
-    assert!(done.err.contains("boss.conf: line 2:") && !done.err.contains("secret"), "{done:?}");
-    assert!(home.processes().is_empty());
+    for (text, says) in [
+        ("[amqp]\nurl = secret\n", "boss.conf:2:"),
+        ("[amqp]\nulr = \"amqp://a:secret@h/v\"\n", "(did you mean \"url\"?)"),
+    ] {
+        fs::write(home.path("boss.conf"), text).unwrap();
+        let done = home.skynet(&["local", "up"]);
+        assert_eq!(done.code, Some(1), "{done:?}");
+        assert!(done.err.contains(says) && !done.err.contains("secret"), "{done:?}");
+        assert!(home.processes().is_empty());
+    }
 }

@@ -146,6 +146,23 @@ fn a_folder_that_cannot_be_run_gets_one_line_and_nothing_is_made() {
     assert_eq!(fs::read_dir(home.path("service")).unwrap().count(), 0);
 }
 
+/// "Configuration with an unknown key, a wrong type …: file and line named."
+#[test]
+fn a_configuration_that_cannot_be_used_is_named_with_its_line_and_nothing_is_made() {
+    let home = up();
+    let dir = home.service("sleeper", "exec sleep 1000");
+    for (text, says) in [
+        ("\nquue = \"x\"\n", "config.exo:2: unknown key \"quue\" (did you mean \"queue\"?)"),
+        ("\n\ninstances = \"3\"\n", "config.exo:3: "),
+    ] {
+        fs::write(dir.join("config.exo"), text).unwrap();
+        let done = home.skynet(&["enable", "./sleeper"]);
+        assert_eq!(done.code, Some(1), "{done:?}");
+        assert!(done.err.lines().count() == 1 && done.err.contains(says), "{done:?}");
+        assert!(!home.path("service/sleeper").exists());
+    }
+}
+
 #[test]
 fn logs_are_merged_by_time_with_names_and_filtered_by_wfid() {
     let home = up();
@@ -223,9 +240,4 @@ fn instances_are_further_service_directories_and_go_when_there_are_fewer() {
     fs::write(dir.join("config.exo"), "instances = 1\n").unwrap();
     home.good(&["enable", "sleeper"]);
     assert_eq!(services(), ["sleeper"]);
-
-    fs::write(dir.join("config.exo"), "\ninstances = \"3\"\n").unwrap();
-    let done = home.skynet(&["enable", "sleeper"]);
-    assert_eq!(done.code, Some(111), "{done:?}");
-    assert!(done.err.contains("config.exo: line 2: "), "{done:?}");
 }

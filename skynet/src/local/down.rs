@@ -2,6 +2,7 @@
 
 use super::{lock, svscan};
 use crate::name::BROKER;
+use crate::participant;
 use crate::say::say;
 use crate::service::has_ended;
 use crate::stopping::{self, Goal, PATIENCE};
@@ -51,7 +52,7 @@ pub fn stop_everything(tree: &Tree, run: &Path) -> Result<Vec<String>, Trouble> 
     if !participants.is_empty() {
         say!("stopping {} …", names_of(&participants));
     }
-    let mut killed = stopping::stop(&participants, Goal::Idle, PATIENCE)?;
+    let mut killed = stopping::stop(&participants, Goal::Idle, participant::patience(tree, &participants))?;
     if let Some(svscan) = svscan::find(run) {
         killed.extend(stop_svscan(tree, &svscan)?);
     }

@@ -33,6 +33,8 @@ pub fn run(tree: &Tree, port: Option<u16>) -> Outcome {
     if !already {
         clear_away(tree, &run)?;
     }
+    // Participants would not start with it either.
+    config::file::read(&tree.boss_conf()).map_err(|e| Trouble::Failed(e.to_string()))?;
     let fresh = broker::chosen(tree)?.is_none();
     let broker = broker::prepare(tree, port)?;
     if !already {
