@@ -103,10 +103,9 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_when_there_are_too_many_or_too_much() {
-        let state = tempfile::tempdir().unwrap();
-        for (store, kept) in
-            [(FailedStore::new(state.path(), 2, 1 << 20), 2), (FailedStore::new(state.path(), 100, 150), 1)]
-        {
+        for (max, size, kept) in [(2, 1 << 20, 2), (100, 150, 1)] {
+            let state = tempfile::tempdir().unwrap();
+            let store = FailedStore::new(state.path(), max, size);
             for when in ["1", "2", "3"] {
                 store.keep(failure(when, &[b'x'; 100])).unwrap();
             }

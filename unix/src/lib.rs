@@ -8,11 +8,13 @@
 //! | [`gated`] | a child that executes only once it is on record |
 //! | [`process`] | who a pid is (start time, boot id), pidfds, reaping |
 //! | [`fds`] | close-on-exec, pipes, FIFOs |
+//! | [`privileges`] | becoming another user for good, secrets for the next program |
 //! | [`inherited`] | descriptors that somebody else left open |
 
 pub mod fds;
 pub mod gated;
 pub mod inherited;
+pub mod privileges;
 pub mod process;
 pub mod signals;
 pub mod tai64n;
