@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, VecDeque};
+use std::ffi::OsString;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -25,14 +26,19 @@ const LAST_LINES: usize = 5;
 /// Runs the program of `exec = [...]`.
 pub struct ExecWorkers {
     settings: Arc<Settings>,
+    environment: Vec<(&'static str, OsString)>,
     reports: UnboundedSender<Report>,
     groups: Arc<Mutex<HashMap<u64, Pid>>>,
 }
 
 impl ExecWorkers {
-    /// Must be called within a tokio runtime.
-    pub fn new(settings: Arc<Settings>, reports: UnboundedSender<Report>) -> Self {
-        Self { settings, reports, groups: Arc::default() }
+    /// Workers whose programs get these variables too. Must be called within a tokio runtime.
+    pub fn new(
+        settings: Arc<Settings>,
+        environment: Vec<(&'static str, OsString)>,
+        reports: UnboundedSender<Report>,
+    ) -> Self {
+        Self { settings, environment, reports, groups: Arc::default() }
     }
 
     fn signal_all(&self, signal: Signal) {
@@ -50,9 +56,10 @@ impl Workers for ExecWorkers {
             Order::Handle(job) => {
                 let (settings, reports) = (Arc::clone(&self.settings), self.reports.clone());
                 let groups = Arc::clone(&self.groups);
+                let child = start(&settings, &self.environment, &job);
                 tokio::spawn(async move {
                     let id = job.id;
-                    let outcome = handle(&settings, job, &groups).await;
+                    let outcome = handle(&settings, job, child, &groups).await;
                     // The session is over: nobody wants to know.
                     let _ = reports.send(Report::Done { id, outcome });
                 });
@@ -63,8 +70,13 @@ impl Workers for ExecWorkers {
     }
 }
 
-async fn handle(settings: &Settings, job: Job, groups: &Mutex<HashMap<u64, Pid>>) -> Outcome {
-    let mut child = match start(settings, &job) {
+async fn handle(
+    settings: &Settings,
+    job: Job,
+    child: io::Result<Child>,
+    groups: &Mutex<HashMap<u64, Pid>>,
+) -> Outcome {
+    let mut child = match child {
         Ok(child) => child,
         Err(e) => {
             let program = settings.exec.first().map_or("", String::as_str);
@@ -90,10 +102,11 @@ async fn handle(settings: &Settings, job: Job, groups: &Mutex<HashMap<u64, Pid>>
     }
 }
 
-fn start(settings: &Settings, job: &Job) -> io::Result<Child> {
+fn start(settings: &Settings, environment: &[(&str, OsString)], job: &Job) -> io::Result<Child> {
     let (program, args) = settings.exec.split_first().ok_or(io::ErrorKind::NotFound)?;
     Command::new(program)
         .args(args)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .env("SKYNET_WFID", &job.fei.wfid)
         .env("SKYNET_FEI", job.fei.sid())
         .env("SKYNET_PARTICIPANT", &settings.name)

@@ -1,3 +1,133 @@
-//! exo.
+//! `exo [CONFIG]`: a participant's exoskeleton, started by its `./run`.
+//!
+//! Reads boss.conf and CONFIG (default ./config.exo), drops privileges, and then either becomes the Python
+//! interpreter that runs the handler (the settings travel in an inherited memory file, password included, never
+//! by argument or environment), or works itself where CONFIG names a program (`exec`).
+//!
+//! | file | idea |
+//! |---|---|
+//! | `identity.rs` | whom the participant runs as |
+//! | `trust.rs` | what root may believe |
+//!
+//! Exit codes: 0 stopped in order; 100 wrong usage; 111 trouble at the start.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod identity;
+mod trust;
+
+use config::{Home, Settings};
+use nix::sys::stat::{Mode, umask};
+use session::exec::ExecWorkers;
+use session::{log, session as sessions};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+
+const HELP: &str = "\
+exo [CONFIG]: runs a participant: hands workitems from its queue to its handler and sends the replies.
+
+CONFIG defaults to ./config.exo; settings of the whole tree are read first, from /etc/boss/boss.conf or
+$SKYNET_HOME/boss.conf. Usually started by the ./run of a service directory.
+
+  --help      this text
+  --version   the version
+
+Signals: TERM finishes what runs and exits (a second one hurries), HUP the same, to be started anew with new
+settings; USR1 writes what is in hand to the log.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let config = match args.as_slice() {
+        [] => "config.exo",
+        [word] if word == "--help" || word == "-h" => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        [word] if word == "--version" => {
+            println!("exo {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        [file] if !file.starts_with('-') => file,
+        _ => {
+            eprintln!("exo: usage: exo [CONFIG]");
+            return ExitCode::from(100);
+        }
+    };
+    match run(Path::new(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("exo: fatal: {reason}");
+            ExitCode::from(111)
+        }
+    }
+}
+
+fn run(config: &Path) -> Result<(), String> {
+    let home = Home::from_env();
+    let (settings, warnings) = config::load(&home, config).map_err(|e| e.to_string())?;
+    for warning in warnings {
+        eprintln!("exo: warning: {warning}");
+    }
+    if !settings.exoskeleton.is_empty() {
+        return Err(format!("{}: exoskeleton is not supported yet", config.display()));
+    }
+    let worker = match settings.exec.first() {
+        Some(program) => find(program),
+        None => find(&settings.python),
+    };
+    let mut files = vec![config.to_path_buf()];
+    files.extend(Some(home.boss_conf()).filter(|file| file.exists()));
+    files.extend(settings.exec.is_empty().then(|| settings.code.clone()));
+    files.extend(worker);
+    let environment = identity::assume(&settings, &files)?;
+    umask(Mode::from_bits_truncate(0o022));
+    let notify = std::env::var("SKYNET_NOTIFY_FD").ok().and_then(|fd| fd.parse::<u32>().ok());
+    notify
+        .map_or_else(unix::inherited::close_on_exec, unix::inherited::close_on_exec_except)
+        .map_err(|e| format!("cannot close inherited descriptors: {e}"))?;
+    if settings.exec.is_empty() { become_python(&settings, environment) } else { work(settings, environment) }
+}
+
+/// Where a program is found, as the shell would look for it.
+fn find(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(program.into());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+/// Executes the interpreter, with our packages first on its path. Returns only on failure.
+fn become_python(settings: &Settings, environment: identity::Environment) -> Result<(), String> {
+    let own = std::env::current_exe().map_err(|e| format!("cannot find my own program: {e}"))?;
+    let packages = own.parent().unwrap_or(Path::new("/")).join("../python");
+    let secret = serde_json::to_vec(settings).map_err(|e| format!("cannot hand over the settings: {e}"))?;
+    let secret =
+        unix::privileges::secret_file(&secret).map_err(|e| format!("cannot hand over the settings: {e}"))?;
+    let fd = secret.as_raw_fd();
+    // With -c the first place on the path is the working directory: ours takes it over.
+    let script = "import sys; sys.path[0] = sys.argv.pop(1); import _skynet; \
+                  sys.exit(_skynet.run(int(sys.argv.pop(1))))";
+    let error = Command::new(&settings.python)
+        .args(["-u", "-c", script])
+        .arg(packages)
+        .arg(fd.to_string())
+        .envs(environment)
+        .exec();
+    Err(format!("cannot run {}: {error}", settings.python))
+}
+
+fn work(settings: Settings, environment: identity::Environment) -> Result<(), String> {
+    let _log = log::start();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start: {e}"))?;
+    runtime.block_on(async {
+        let (reports, inbox) = tokio::sync::mpsc::unbounded_channel();
+        let workers = ExecWorkers::new(Arc::new(settings.clone()), environment, reports);
+        sessions::run(settings, workers, inbox).await.map_err(|e| format!("cannot receive signals: {e}"))
+    })
+}

@@ -8,10 +8,30 @@ use std::io;
 /// # Errors
 /// What `close_range` reports; ENOSYS before Linux 5.11.
 pub fn close_on_exec() -> io::Result<()> {
+    mark(3, libc::c_uint::MAX)
+}
+
+/// As [`close_on_exec`], but leaves one descriptor as it is.
+///
+/// # Errors
+/// What `close_range` reports.
+pub fn close_on_exec_except(kept: u32) -> io::Result<()> {
+    if kept > 3 {
+        mark(3, kept - 1)?;
+    }
+    mark(kept.max(2) + 1, libc::c_uint::MAX)
+}
+
+fn mark(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: close_range takes integers only; with CLOEXEC it closes nothing in this process.
-    let r = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    let r = unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) };
     Errno::result(r)?;
     Ok(())
+}
+
+/// Closes a descriptor that was handed over by its number. Says nothing when there is none.
+pub fn close(fd: i32) {
+    let _ = nix::unistd::close(fd);
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::{Gid, Uid, User, getgroups, getresgid, getresuid, initgroups, setgid, setresgid, setresuid, setuid};
+use nix::unistd::{
+    Gid, Uid, User, getgroups, getresgid, getresuid, initgroups, setgid, setresgid, setresuid, setuid,
+};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};

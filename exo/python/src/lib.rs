@@ -1,1 +1,200 @@
-//! The Python extension module.
+//! The extension module `_skynet`: the session on a thread of its own, the handler on Python's main thread.
+//!
+//! `run(fd)` reads the settings from the descriptor that `exo` handed over, loads the handler through
+//! `SkyNET._host`, and hands workitems to it until the session is over. The session's thread never holds the
+//! interpreter lock; orders and reports cross on channels, one each way for a workitem.
+
+use config::Settings;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use session::workers::{Job, Order, Outcome, Report, Workers};
+use session::{log, session as sessions};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use workitem::ErrorInfo;
+
+const TROUBLE: i32 = 111;
+/// How long a handler may take to tidy up after the grace period is over.
+const TIDY: Duration = Duration::from_secs(5);
+
+/// The module.
+#[pymodule]
+fn _skynet(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(run, module)?)?;
+    module.add_class::<Publisher>()
+}
+
+/// Runs the participant whose settings can be read from `fd`; returns the exit code.
+#[pyfunction]
+fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
+    let text = read_settings(fd).map_err(|e| PyRuntimeError::new_err(format!("no settings: {e}")))?;
+    let settings: Settings = serde_json::from_str(&text)
+        .map_err(|e| PyRuntimeError::new_err(format!("cannot read the settings: {e}")))?;
+    let host = match load(py, &text) {
+        Ok(host) => host,
+        Err(fatal) => {
+            say_fatal(py, &fatal);
+            return Ok(TROUBLE);
+        }
+    };
+    drop(text);
+    let (orders, inbox) = channel();
+    let (reports, outbox) = unbounded_channel();
+    host.call_method1(py, "set_publisher", (Publisher { reports: reports.clone() },))?;
+    let inbox = Arc::new(Mutex::new(inbox));
+    let others = settings.concurrency.saturating_sub(1);
+    let (control, said) = channel();
+    let session = std::thread::spawn(move || hold_session(settings, Hands { orders, control }, outbox));
+    let listener = host.clone_ref(py);
+    std::thread::spawn(move || listen(&listener, &said));
+    for _ in 0..others {
+        let (host, inbox, reports) = (host.clone_ref(py), Arc::clone(&inbox), reports.clone());
+        std::thread::spawn(move || Python::attach(|py| work(py, &host, &inbox, &reports)));
+    }
+    work(py, &host, &inbox, &reports);
+    call_lifecycle(py, &host, "stop");
+    Ok(py.detach(|| session.join()).unwrap_or(TROUBLE))
+}
+
+/// Reads the settings and closes their descriptor; from then on /proc tells nobody what this process holds.
+fn read_settings(fd: i32) -> std::io::Result<String> {
+    let text = std::fs::read_to_string(format!("/proc/self/fd/{fd}"))?;
+    unix::inherited::close(fd);
+    unix::privileges::hide_memory()?;
+    Ok(text)
+}
+
+fn load(py: Python<'_>, settings: &str) -> PyResult<Py<PyAny>> {
+    let host = py.import("SkyNET._host")?.call_method1("load", (settings,))?;
+    Ok(host.unbind())
+}
+
+/// One clear line, then the traceback.
+fn say_fatal(py: Python<'_>, fatal: &PyErr) {
+    let value = fatal.value(py);
+    let attribute = |name: &str| value.getattr(name).ok().and_then(|v| v.extract::<String>().ok());
+    let message = attribute("message").unwrap_or_else(|| fatal.to_string());
+    println!("exo: fatal: {message}");
+    match attribute("traceback") {
+        Some(traceback) => println!("{}", traceback.trim_end()),
+        None => fatal.print(py),
+    }
+}
+
+/// The session's thread. When the session is over and a handler still holds the process, it is ended.
+fn hold_session(settings: Settings, hands: Hands, outbox: UnboundedReceiver<Report>) -> i32 {
+    let guard = log::start();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            println!("exo: fatal: cannot start: {e}");
+            return TROUBLE;
+        }
+    };
+    let code = match runtime.block_on(sessions::run(settings, hands, outbox)) {
+        Ok(()) => 0,
+        Err(e) => {
+            println!("exo: fatal: cannot receive signals: {e}");
+            TROUBLE
+        }
+    };
+    drop(guard);
+    std::thread::spawn(move || {
+        std::thread::sleep(TIDY);
+        std::process::exit(code);
+    });
+    code
+}
+
+/// The way to the threads that hold the interpreter: work for those that handle it, and word for the one that
+/// listens beside them, as a handler that is busy must hear it too.
+struct Hands {
+    orders: Sender<Order>,
+    control: Sender<&'static str>,
+}
+
+impl Workers for Hands {
+    fn order(&self, order: Order) {
+        // Threads end only when the session does: nobody is missed here.
+        let _ = match order {
+            Order::Die => self.control.send("die").is_ok(),
+            other => self.orders.send(other).is_ok(),
+        };
+    }
+}
+
+fn listen(host: &Py<PyAny>, said: &Receiver<&'static str>) {
+    while let Ok(word) = said.recv() {
+        Python::attach(|py| call_lifecycle(py, host, word));
+    }
+}
+
+/// Takes orders until there are no more.
+fn work(py: Python<'_>, host: &Py<PyAny>, inbox: &Mutex<Receiver<Order>>, reports: &UnboundedSender<Report>) {
+    loop {
+        let order = py.detach(|| inbox.lock().ok().and_then(|inbox| inbox.recv().ok()));
+        match order {
+            Some(Order::Handle(job)) => {
+                let id = job.id;
+                let outcome = handle(py, host, job);
+                // The session is over: nobody wants to know.
+                let _ = reports.send(Report::Done { id, outcome });
+            }
+            Some(Order::Die | Order::Stop) | None => return,
+        }
+    }
+}
+
+fn call_lifecycle(py: Python<'_>, host: &Py<PyAny>, what: &str) {
+    if let Err(e) = host.call_method1(py, "lifecycle", (what,)) {
+        e.print(py);
+    }
+}
+
+fn handle(py: Python<'_>, host: &Py<PyAny>, job: Job) -> Outcome {
+    let body = PyBytes::new(py, &job.body);
+    let handled = host.call_method1(py, "handle", (body, job.redelivered, job.attempt));
+    handled.and_then(|result| outcome(py, &result)).unwrap_or_else(|e| {
+        // The host catches what a handler raises: this is a fault of ours, and still an answer.
+        let message = format!("internal error: {e}");
+        e.print(py);
+        let error = ErrorInfo { class: "RuntimeError".into(), message, trace: vec![] };
+        Outcome::Failed { left: None, error, details: String::new() }
+    })
+}
+
+fn outcome(py: Python<'_>, result: &Py<PyAny>) -> PyResult<Outcome> {
+    let (kind, reply, error): (String, Option<Vec<u8>>, Option<Bound<'_, PyDict>>) = result.extract(py)?;
+    match (kind.as_str(), reply, error) {
+        ("reply", Some(reply), _) => Ok(Outcome::Reply(reply)),
+        ("forget", _, _) => Ok(Outcome::Forget),
+        ("error", left, Some(error)) => {
+            let text = |key: &str| -> PyResult<String> {
+                error.get_item(key)?.map_or_else(|| Ok(String::new()), |value| value.extract())
+            };
+            let trace = error.get_item("trace")?.map_or_else(|| Ok(vec![]), |value| value.extract())?;
+            let info = ErrorInfo { class: text("class")?, message: text("message")?, trace };
+            Ok(Outcome::Failed { left, error: info, details: text("traceback")? })
+        }
+        (kind, _, _) => Err(PyRuntimeError::new_err(format!("the host answered {kind:?}"))),
+    }
+}
+
+/// What `send_to_engine` calls: publishes a workitem and returns when the broker has it.
+#[pyclass]
+struct Publisher {
+    reports: UnboundedSender<Report>,
+}
+
+#[pymethods]
+impl Publisher {
+    fn __call__(&self, py: Python<'_>, body: Vec<u8>) -> PyResult<()> {
+        let (confirmed, answer) = channel();
+        let over = || PyRuntimeError::new_err("cannot send: the session is over");
+        self.reports.send(Report::Extra { body, confirmed }).map_err(|_| over())?;
+        py.detach(move || answer.recv()).map_err(|_| over())
+    }
+}

@@ -1,0 +1,78 @@
+//! Whom the participant runs as: never root, unless the settings say so in so many words.
+
+use crate::trust;
+use config::Settings;
+use nix::unistd::{User, chown, geteuid};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use unix::privileges;
+
+/// The accounts that are tried when the settings name none.
+const DEFAULTS: [&str; 2] = ["boss", "nobody"];
+
+/// Variables for the program that does the work.
+pub type Environment = Vec<(&'static str, OsString)>;
+
+/// Becomes the user that the settings ask for, with the state folder made for it. Returns the variables that
+/// tell the user's programs who they are.
+///
+/// # Errors
+/// In one line, why not.
+pub fn assume(settings: &Settings, files: &[PathBuf]) -> Result<Environment, String> {
+    if !privileges::is_root() {
+        keep(settings)?;
+        return Ok(vec![]);
+    }
+    for file in files {
+        trust::check(file).map_err(|distrust| distrust.to_string())?;
+    }
+    let user = target(settings)?;
+    make_state(&settings.state, Some(&user))?;
+    if !user.uid.is_root() {
+        privileges::become_user(&user).map_err(|e| format!("cannot become {}: {e}", user.name))?;
+    }
+    Ok(vec![("HOME", user.dir.into()), ("USER", user.name.into())])
+}
+
+/// Not started as root: there is nothing to drop, and nobody else to become.
+fn keep(settings: &Settings) -> Result<(), String> {
+    let own = User::from_uid(geteuid()).ok().flatten();
+    if let Some(wanted) = &settings.user
+        && own.as_ref().is_none_or(|own| own.name != *wanted)
+    {
+        let me = own.map_or_else(|| geteuid().to_string(), |own| own.name);
+        return Err(format!("cannot become {wanted}: started as {me}, not as root"));
+    }
+    make_state(&settings.state, None)
+}
+
+fn target(settings: &Settings) -> Result<User, String> {
+    let find = |name: &str| privileges::account(name).map_err(|e| format!("cannot look up {name}: {e}"));
+    match &settings.user {
+        Some(name) => find(name)?.ok_or_else(|| format!("there is no account {name}")),
+        None => {
+            for name in DEFAULTS {
+                if let Some(user) = find(name)? {
+                    return Ok(user);
+                }
+            }
+            Err(format!("there is no account {}: set user", DEFAULTS.join(" and no account ")))
+        }
+    }
+}
+
+/// The state folder, for the participant and whoever is in its group.
+fn make_state(state: &Path, owner: Option<&User>) -> Result<(), String> {
+    let cannot = |e: &dyn std::fmt::Display| format!("cannot make {}: {e}", state.display());
+    let fresh = !state.exists();
+    DirBuilder::new().recursive(true).mode(0o755).create(state).map_err(|e| cannot(&e))?;
+    if fresh {
+        if let Some(user) = owner {
+            chown(state, Some(user.uid), Some(user.gid)).map_err(|e| cannot(&e))?;
+        }
+        fs::set_permissions(state, fs::Permissions::from_mode(0o2750)).map_err(|e| cannot(&e))?;
+    }
+    Ok(())
+}
