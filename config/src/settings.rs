@@ -336,6 +336,19 @@ mod tests {
     }
 
     #[test]
+    fn the_packaged_boss_conf_and_the_templates_config_are_read_without_a_warning() {
+        let (boss, exo) = (
+            include_str!("../../packaging/boss.conf"),
+            include_str!("../../service-templates/python/config.exo"),
+        );
+        let s = loaded(boss, exo).unwrap();
+        assert_eq!(s.amqp[0].to_string(), "amqp://127.0.0.1:5672/boss");
+        let uncommented: String =
+            exo.replace("# name", "name").replace("# queue", "queue").replace("# code", "code");
+        assert_eq!(loaded(boss, &uncommented.replace("@NAME@", "x")).unwrap().name, "x");
+    }
+
+    #[test]
     fn what_is_no_name_or_no_broker_is_refused_with_its_line() {
         for (text, says) in [
             ("\nname = \"../x\"", "config.exo:2: \"../x\" is no name for a participant"),
