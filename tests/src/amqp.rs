@@ -150,7 +150,8 @@ pub struct Messages<'a> {
 impl Messages<'_> {
     /// The next message, acknowledged; the test fails when none comes.
     pub fn receive(&mut self) -> Vec<u8> {
-        self.receive_within(DEADLINE).unwrap_or_else(|| panic!("waited in vain for a message in {}", self.queue))
+        self.receive_within(DEADLINE)
+            .unwrap_or_else(|| panic!("waited in vain for a message in {}", self.queue))
     }
 
     /// The next message as JSON.

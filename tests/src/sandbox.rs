@@ -42,6 +42,8 @@ impl Sandbox {
     /// A sandbox with these programs first in PATH.
     pub fn with(programs: Programs) -> Self {
         unix::process::become_subreaper().unwrap();
+        // What cargo, make or a terminal left open is not for the programs.
+        unix::inherited::close_on_exec().unwrap();
         // Short, for sockets; for all to enter, as tests that root runs have programs of other users.
         let folder = tempfile::Builder::new().prefix("sky-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();

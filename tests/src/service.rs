@@ -1,5 +1,6 @@
 //! Service directories: written as an administrator writes them, read as any program may read them.
 
+use crate::running::Running;
 use crate::sandbox::Sandbox;
 use servicedir::status::Status;
 use std::fs;
@@ -80,6 +81,41 @@ impl<'a> Service<'a> {
     /// Whether a supervise runs here.
     pub fn is_supervised(&self) -> bool {
         servicedir::client::is_running(&self.path("")).unwrap_or(false)
+    }
+
+    /// Starts `supervise NAME`, outside any svscan, and waits until it runs.
+    pub fn supervise(&self) -> Running {
+        let mut supervise = self.sandbox.start("supervise", &[self.name()]);
+        self.sandbox.wait_until("supervise runs", || {
+            assert!(supervise.runs(), "supervise has ended: {}", supervise.told());
+            self.is_supervised() && self.status().is_some()
+        });
+        supervise
+    }
+
+    /// Runs `svc` with an option on it, which must say nothing.
+    pub fn svc(&self, option: &str) {
+        let done = self.sandbox.run("svc", &[option, self.name()]);
+        assert_eq!(done.told(), (0, "", ""), "svc {option} {}", self.name());
+    }
+
+    /// What `svstat` says of it after its name, with pids and times masked.
+    pub fn svstat(&self) -> String {
+        let done = self.sandbox.run("svstat", &[self.name()]);
+        assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "svstat {}", self.name());
+        let line = done.out.strip_prefix(&format!("{}: ", self.name())).unwrap_or(&done.out);
+        crate::mask::pids_and_times(line.trim_end_matches('\n'))
+    }
+
+    /// Waits until `svstat` says this.
+    pub fn wait_until_svstat(&self, line: &str) {
+        let what = format!("svstat {} says {line:?}", self.name());
+        self.sandbox.wait_until(&what, || self.svstat() == line);
+    }
+
+    /// Its name, relative to the sandbox's folder.
+    pub fn name(&self) -> &str {
+        self.name.to_str().unwrap()
     }
 
     /// Waits until it is up, and returns its pid. That is the process of `run`, not the supervise's child
