@@ -1,3 +1,125 @@
-//! broker.
+//! `skynet-broker DIR`: a small AMQP 0-9-1 broker, for one machine and one user.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `broker.rs` | the broker itself, without I/O |
+//! | `queue.rs`, `exchange.rs` | order and turns; routing |
+//! | `fault.rs` | wrong use, in RabbitMQ's codes |
+//! | `wire.rs` | frames as bytes |
+//! | `server.rs` | sockets around the broker |
+//! | `store.rs` | what survives, in SQLite |
+//! | `settings.rs` | `broker.toml` |
+//!
+//! Exit codes: 0 told to stop (TERM, INT); 100 wrong usage; 111 trouble.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod broker;
+mod exchange;
+mod fault;
+mod queue;
+mod server;
+mod settings;
+mod store;
+mod wire;
+
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::OpenOptions;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::info;
+
+const HELP: &str = "\
+skynet-broker DIR: a small AMQP 0-9-1 broker, for one machine and one user.
+
+DIR (mode 0700) holds broker.toml (mode 0600):
+
+  listen = \"127.0.0.1:20000\"     # loopback only
+  user = \"skynet\"
+  password = \"...\"
+  vhosts = [\"boss\"]
+
+and what survives a restart. `skynet local up` makes and starts one. Production uses RabbitMQ.
+
+  --help      this text
+  --version   the version";
+
+fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    let dir = match args.as_slice() {
+        [word] if word == "--help" || word == "-h" => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        [word] if word == "--version" => {
+            println!("skynet-broker {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        [dir] if !dir.to_string_lossy().starts_with('-') => PathBuf::from(dir),
+        _ => {
+            eprintln!("skynet-broker: usage: skynet-broker DIR (see --help)");
+            return ExitCode::from(100);
+        }
+    };
+    tracing_subscriber::fmt()
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(std::io::stdout)
+        .init();
+    match run(&dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("skynet-broker: fatal: {reason}");
+            ExitCode::from(111)
+        }
+    }
+}
+
+fn run(dir: &Path) -> Result<(), String> {
+    let settings = settings::read(dir)?;
+    let _lock = take(dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| format!("cannot start: {e}"))?;
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let (report, stored) = mpsc::unbounded_channel();
+        let file = dir.join("broker.db");
+        // The receiver ends with the process.
+        let (store, contents) = store::Store::open(&file, move |batch| drop(report.send(batch)))
+            .map_err(|e| format!("cannot open {}: {e}", file.display()))?;
+        let listener = TcpListener::bind(settings.listen).await.map_err(|e| {
+            let reason = e.to_string().to_lowercase();
+            let reason = reason.split(" (os error").next().unwrap_or_default().to_owned();
+            format!("cannot listen on {}: {reason}", settings.listen)
+        })?;
+        let broker = broker::Broker::new(&settings.vhosts, contents);
+        let cannot = |e: std::io::Error| format!("cannot receive signals: {e}");
+        let mut term = signal(SignalKind::terminate()).map_err(cannot)?;
+        let mut int = signal(SignalKind::interrupt()).map_err(cannot)?;
+        server::announce(&settings);
+        let stop = async {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            info!("told to stop");
+        };
+        server::Server::new(settings, broker, store).run(listener, stored, stop).await
+    })
+}
+
+/// One broker per folder, which is nobody else's.
+fn take(dir: &Path) -> Result<Flock<std::fs::File>, String> {
+    let shown = dir.display();
+    let mode = dir.metadata().map_err(|e| format!("cannot look at {shown}: {e}"))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(format!("others may look into {shown}: repair with: chmod 700 {shown}"));
+    }
+    let lock = OpenOptions::new().append(true).create(true).mode(0o600).open(dir.join("lock"));
+    let lock = lock.map_err(|e| format!("cannot open {shown}/lock: {e}"))?;
+    Flock::lock(lock, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| format!("cannot lock {shown}: another skynet-broker uses it"))
+}

@@ -1,0 +1,60 @@
+//! Wrong use, in the codes and words of RabbitMQ.
+
+/// What the peer did wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The reply code.
+    pub code: u16,
+    /// The reply text.
+    pub text: String,
+}
+
+impl Fault {
+    /// Whether it closes the whole connection and not only the channel.
+    pub fn closes_connection(&self) -> bool {
+        matches!(self.code, 320 | 402 | 501..=506 | 530 | 540 | 541)
+    }
+
+    /// 403.
+    pub fn access_refused(what: &str) -> Self {
+        Self { code: 403, text: format!("ACCESS_REFUSED - {what}") }
+    }
+
+    /// 404.
+    pub fn not_found(what: &str, name: &str, vhost: &str) -> Self {
+        Self { code: 404, text: format!("NOT_FOUND - no {what} '{name}' in vhost '{vhost}'") }
+    }
+
+    /// 405.
+    pub fn locked(name: &str, vhost: &str) -> Self {
+        let text = format!(
+            "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}' in vhost '{vhost}'"
+        );
+        Self { code: 405, text }
+    }
+
+    /// 406.
+    pub fn precondition(what: &str) -> Self {
+        Self { code: 406, text: format!("PRECONDITION_FAILED - {what}") }
+    }
+
+    /// 503.
+    pub fn invalid(what: &str) -> Self {
+        Self { code: 503, text: format!("COMMAND_INVALID - {what}") }
+    }
+
+    /// 504.
+    pub fn channel(what: &str) -> Self {
+        Self { code: 504, text: format!("CHANNEL_ERROR - {what}") }
+    }
+
+    /// 505.
+    pub fn unexpected(what: &str) -> Self {
+        Self { code: 505, text: format!("UNEXPECTED_FRAME - {what}") }
+    }
+
+    /// 540.
+    pub fn not_implemented(what: &str) -> Self {
+        Self { code: 540, text: format!("NOT_IMPLEMENTED - {what}") }
+    }
+}
