@@ -11,7 +11,7 @@
 //! | `input.rs` | standard input and the signals |
 //!
 //! Signals: TERM reads to the end of the line, flushes and exits 0; ALRM rotates now.
-//! Exit codes: 0 end of input or TERM; 100 wrong usage; 111 trouble at the start. Trouble later never loses a
+//! Exit codes: 0 end of input or TERM; 111 trouble at the start. Trouble later never loses a
 //! line: it is said, and tried again every five seconds.
 #![forbid(unsafe_code)]
 
@@ -29,10 +29,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<Vec<u8>> = std::env::args_os().skip(1).map(OsStringExt::into_vec).collect();
-    if args.is_empty() {
-        say(b"multilog: usage: multilog script");
-        return ExitCode::from(100);
-    }
     match lines::Outputs::open(script::parse(&args)).and_then(input::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
