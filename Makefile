@@ -17,6 +17,13 @@ build: ## builds every program into target/skynet/bin
 	RUSTFLAGS="$(SMALLFLAGS)" cargo build --quiet --profile small --target $(TRIPLE) $(SMALL:%=-p %)
 	@packaging/layout target/release target/$(TRIPLE)/small $(OUT)
 
+test: ## gets what the tests need, builds, runs all tests
+	tests/setup
+	$(MAKE) --no-print-directory build
+	cargo test --workspace --no-fail-fast
+	env -i PATH=/usr/bin:/bin PYTHONPATH=exo/python PYTHONDONTWRITEBYTECODE=1 \
+	    python3 -m unittest discover -s exo/python/tests
+
 demo: build ## shows the main job on real input, in this terminal
 	@demo/need-python
 	@python3 demo/demo.py
