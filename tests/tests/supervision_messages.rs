@@ -18,7 +18,7 @@ fn usage_and_trouble_are_told_as_daemontools_tells_them(programs: Programs) {
     sandbox.link("loop", "loop");
     sandbox.write("odd/supervise", "no directory");
     let long = "x".repeat(256);
-    let table: [(&[&str], i32, &str); 12] = [
+    let table: [(&[&str], i32, &str); 13] = [
         (&["supervise"], 100, "supervise: usage: supervise dir\n"),
         (&["supervise", "a", "b"], 100, "supervise: usage: supervise dir\n"),
         (

@@ -1,0 +1,207 @@
+//! svscan: which supervises it starts, starts again and forgets.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use std::fs;
+use tests::process::{Process, lives};
+use tests::service::Service;
+use tests::{Programs, Running, Sandbox, on_both};
+use unix::process::Signal;
+
+on_both! {
+    every_directory_and_every_link_to_one_is_supervised_by_its_name,
+    names_with_a_leading_dot_files_and_dangling_links_are_not_supervised,
+    two_names_of_one_directory_get_one_supervise,
+    a_directory_that_is_renamed_keeps_its_supervise,
+    a_service_that_appears_later_is_started,
+    a_supervise_that_exits_is_started_again,
+    a_service_whose_directory_is_gone_is_forgotten_when_its_supervise_has_exited,
+    a_service_that_is_removed_and_added_again_is_started_again,
+    supervise_is_found_on_the_path,
+    names_may_hold_any_bytes,
+    without_an_argument_the_working_directory_is_scanned,
+    what_cannot_be_looked_at_is_named,
+}
+
+/// Starts `svscan scan`.
+fn svscan(sandbox: &Sandbox) -> Running {
+    sandbox.folder("scan");
+    sandbox.start("svscan", &["scan"])
+}
+
+/// The supervises whose parent is this svscan, by their arguments, sorted.
+fn supervises(svscan: &Running) -> Vec<String> {
+    let words = |process: Process| process.words.split_once("supervise ").map(|(_, name)| name.to_owned());
+    let mut names: Vec<_> = Process::children(svscan.pid()).into_iter().filter_map(words).collect();
+    names.sort();
+    names
+}
+
+/// Waits until svscan has read its directory again: until it has taken up one more service, which stays.
+fn next_scan(sandbox: &Sandbox, marker: &str) {
+    Service::sleeper(sandbox, format!("scan/{marker}")).wait_until_up();
+}
+
+/// "each subdirectory (or link to one) … gets a `supervise NAME`".
+fn every_directory_and_every_link_to_one_is_supervised_by_its_name(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let a = Service::sleeper(&sandbox, "scan/a");
+    let b = Service::sleeper(&sandbox, "scan/b").down();
+    let c = Service::sleeper(&sandbox, "elsewhere/c");
+    sandbox.link("scan/link", "../elsewhere/c");
+    let svscan = svscan(&sandbox);
+    a.wait_until_up();
+    c.wait_until_up();
+    b.wait_until_svstat("down N seconds");
+    sandbox.wait_until("there are three supervises", || supervises(&svscan) == ["a", "b", "link"]);
+    assert_eq!((svscan.out(), svscan.err()), (String::new(), String::new()));
+}
+
+fn names_with_a_leading_dot_files_and_dangling_links_are_not_supervised(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let hidden = Service::sleeper(&sandbox, "scan/.hidden");
+    sandbox.write("scan/file", "");
+    sandbox.link("scan/dangling", "nowhere");
+    let svscan = svscan(&sandbox);
+    next_scan(&sandbox, "a");
+    next_scan(&sandbox, "b");
+    assert_eq!(supervises(&svscan), ["a", "b"]);
+    assert!(!hidden.path("supervise").exists());
+}
+
+/// "Identity is (device, inode)."
+fn two_names_of_one_directory_get_one_supervise(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let service = Service::sleeper(&sandbox, "elsewhere/s");
+    for name in ["one", "two"] {
+        sandbox.folder("scan");
+        sandbox.link(format!("scan/{name}"), "../elsewhere/s");
+    }
+    let svscan = svscan(&sandbox);
+    service.wait_until_up();
+    next_scan(&sandbox, "a");
+    let names = supervises(&svscan);
+    assert!(names == ["a", "one"] || names == ["a", "two"], "{names:?}");
+    assert_eq!(svscan.err(), "");
+}
+
+fn a_directory_that_is_renamed_keeps_its_supervise(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let before = Service::sleeper(&sandbox, "scan/before");
+    let svscan = svscan(&sandbox);
+    let pid = before.wait_until_up();
+    fs::rename(sandbox.path("scan/before"), sandbox.path("scan/after")).unwrap();
+    next_scan(&sandbox, "marker");
+    assert_eq!(supervises(&svscan), ["before", "marker"]);
+    assert!(lives(pid));
+    assert_eq!(Service::empty(&sandbox, "scan/after").pid(), Some(pid));
+    assert_eq!(svscan.err(), "");
+}
+
+/// "Every five seconds reads the directory".
+fn a_service_that_appears_later_is_started(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let svscan = svscan(&sandbox);
+    next_scan(&sandbox, "first");
+    // As one should: whole under a dot name, then renamed.
+    Service::sleeper(&sandbox, "scan/.later");
+    fs::rename(sandbox.path("scan/.later"), sandbox.path("scan/later")).unwrap();
+    let later = Service::empty(&sandbox, "scan/later");
+    later.wait_until_up();
+    assert_eq!(supervises(&svscan), ["first", "later"]);
+    assert_eq!(svscan.err(), "");
+}
+
+/// "A supervise that exits is started again at the next scan if the directory is still there".
+fn a_supervise_that_exits_is_started_again(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let service = Service::sleeper(&sandbox, "scan/s");
+    let svscan = svscan(&sandbox);
+    let first = service.wait_until_up();
+    service.svc("-dx");
+    service.wait_until_another(first);
+    assert!(!lives(first));
+    assert_eq!(supervises(&svscan), ["s"]);
+    assert_eq!(svscan.err(), "");
+}
+
+/// "a service whose directory is gone is forgotten when its supervises have exited."
+fn a_service_whose_directory_is_gone_is_forgotten_when_its_supervise_has_exited(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let service = Service::sleeper(&sandbox, "scan/s");
+    let svscan = svscan(&sandbox);
+    let pid = service.wait_until_up();
+    // The way of daemontools' manual: take the name away, then tell supervise through the old directory.
+    fs::rename(sandbox.path("scan/s"), sandbox.path("removed")).unwrap();
+    next_scan(&sandbox, "one");
+    assert!(lives(pid), "taking the name away stops nothing");
+    assert_eq!(sandbox.run("svc", &["-dx", "removed"]).told(), (0, "", ""));
+    sandbox.wait_until("its supervise has gone", || supervises(&svscan) == ["one"]);
+    assert!(!lives(pid));
+    next_scan(&sandbox, "two");
+    assert_eq!(supervises(&svscan), ["one", "two"]);
+    assert_eq!(svscan.err(), "");
+}
+
+fn a_service_that_is_removed_and_added_again_is_started_again(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let service = Service::sleeper(&sandbox, "scan/s");
+    let svscan = svscan(&sandbox);
+    let first = service.wait_until_up();
+    fs::rename(sandbox.path("scan/s"), sandbox.path("removed")).unwrap();
+    assert_eq!(sandbox.run("svc", &["-dx", "removed"]).told(), (0, "", ""));
+    sandbox.wait_until("its supervise has gone", || supervises(&svscan).is_empty());
+    next_scan(&sandbox, "marker");
+    sandbox.remove("removed");
+    let service = Service::sleeper(&sandbox, "scan/s");
+    service.wait_until_another(first);
+    assert_eq!(supervises(&svscan), ["marker", "s"]);
+}
+
+/// "supervise is found on PATH."
+fn supervise_is_found_on_the_path(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    sandbox.script("first/supervise", "echo \"$PWD $*\" >>../noted; exec sleep 1000");
+    Service::sleeper(&sandbox, "scan/s");
+    sandbox.set("PATH", format!("{}:/usr/bin:/bin", sandbox.path("first").display()));
+    let _svscan = svscan(&sandbox);
+    let expected = format!("{} s\n", sandbox.path("scan").display());
+    sandbox.wait_until("the other supervise was started", || sandbox.read("noted") == expected);
+}
+
+/// "names with spaces, newlines, non-UTF-8".
+fn names_may_hold_any_bytes(programs: Programs) {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let sandbox = Sandbox::with(programs);
+    let names: [&[u8]; 5] = [b"two words", b"two\nlines", b"\xff\xfe", b"-dash", b"*"];
+    for name in names {
+        Service::sleeper(&sandbox, sandbox.path("scan").join(OsStr::from_bytes(name)));
+    }
+    let _svscan = svscan(&sandbox);
+    for name in names {
+        let path = sandbox.path("scan").join(OsStr::from_bytes(name));
+        Service::empty(&sandbox, path).wait_until_up();
+    }
+}
+
+fn without_an_argument_the_working_directory_is_scanned(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let service = Service::sleeper(&sandbox, "scan/s");
+    let mut command = sandbox.command("svscan", &[]);
+    command.current_dir(sandbox.path("scan"));
+    let svscan = sandbox.spawn(command);
+    service.wait_until_up();
+    assert_eq!(supervises(&svscan), ["s"]);
+}
+
+fn what_cannot_be_looked_at_is_named(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    sandbox.folder("scan");
+    sandbox.link("scan/loop", "loop");
+    sandbox.link("scan/dangling", "nowhere");
+    let mut svscan = svscan(&sandbox);
+    svscan.wait_until_it_says("svscan: warning: unable to stat loop: symbolic link loop\n");
+    svscan.wait_until_it_says("svscan: warning: unable to stat dangling: file does not exist\n");
+    svscan.signal(Signal::SIGTERM);
+    svscan.finish();
+}
