@@ -13,11 +13,19 @@ use unix::fds::open_nonblocking;
 /// # Errors
 /// What opening `supervise/ok` reports, other than that nobody reads it or that it is not there.
 pub fn is_running(dir: &Path) -> io::Result<bool> {
-    match open_nonblocking(&dir.join(names::OK), OFlag::O_WRONLY) {
-        Ok(_) => Ok(true),
+    match knock(dir) {
+        Ok(()) => Ok(true),
         Err(e) if nobody_reads(&e) || e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),
     }
+}
+
+/// Opens `supervise/ok`, which goes well exactly while a supervise runs in `dir`.
+///
+/// # Errors
+/// ENXIO ([`nobody_reads`]) when no supervise runs there; what opening the FIFO reports.
+pub fn knock(dir: &Path) -> io::Result<()> {
+    open_nonblocking(&dir.join(names::OK), OFlag::O_WRONLY).map(drop)
 }
 
 /// Sends control letters to the supervise of `dir`, in one write.

@@ -50,9 +50,9 @@ fn inspect() -> Result<String, String> {
         Err(e) => return Err(format!("unable to stat down: {}", Words(&e))),
     };
     let here = Path::new(".");
-    match client::is_running(here) {
-        Ok(true) => {}
-        Ok(false) => return Err("supervise not running".into()),
+    match client::knock(here) {
+        Ok(()) => {}
+        Err(e) if client::nobody_reads(&e) => return Err("supervise not running".into()),
         Err(e) => return Err(format!("unable to open {}: {}", names::OK, Words(&e))),
     }
     let status = client::status(here).map_err(|e| match e.kind() {

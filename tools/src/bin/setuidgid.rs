@@ -37,8 +37,7 @@ fn become_account(account: &OsStr) -> Result<(), (Vec<u8>, Option<io::Error>)> {
         let what = format!("unable to {what}").into_bytes();
         move |errno: nix::errno::Errno| (what, Some(errno.into()))
     };
-    setgroups(&[user.gid]).map_err(unable("setgroups"))?;
-    setgid(user.gid).map_err(unable("setgid"))?;
+    setgroups(&[user.gid]).and_then(|()| setgid(user.gid)).map_err(unable("setgid"))?;
     setuid(user.uid).map_err(unable("setuid"))
 }
 
