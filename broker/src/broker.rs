@@ -97,15 +97,22 @@ impl Broker {
             }
         }
         for (vhost, exchange, queue, key) in contents.bindings {
-            let exchange = broker.vhosts.get_mut(&vhost).and_then(|v| v.exchanges.get_mut(&exchange));
-            exchange.into_iter().for_each(|e| e.bindings.push((queue.clone(), key.clone())));
+            let Some(vhost) = broker.vhosts.get_mut(&vhost) else { continue };
+            if !vhost.queues.contains_key(&queue) {
+                continue; // an auto-delete queue, which went with the last broker
+            }
+            if let Some(exchange) = vhost.exchanges.get_mut(&exchange) {
+                exchange.bindings.push((queue, key));
+            }
         }
         for (id, vhost, queue, message) in contents.messages {
             broker.last_id = broker.last_id.max(id);
             if let Some(queue) = broker.vhosts.get_mut(&vhost).and_then(|v| v.queues.get_mut(&queue)) {
                 let message = Arc::new(message);
                 // Whether it had been delivered is not known: it may have been.
-                queue.ready.push_back(Entry { id, message, redelivered: true, expires: None });
+                // Its time to live begins again: the clock that measures it did.
+                let expires = expiration(&message.header);
+                queue.ready.push_back(Entry { id, message, redelivered: true, expires });
             }
         }
         broker
@@ -472,6 +479,9 @@ impl Broker {
             }
         } else if declare.passive {
             return Err(Fault::not_found("queue", &name, vhost));
+        } else if declare.queue.as_str().starts_with("amq.") {
+            let what = format!("queue name '{name}' contains reserved prefix 'amq.*'");
+            return Err(Fault::access_refused(&what));
         } else {
             let queue = Queue {
                 durable: declare.durable && !declare.exclusive,
@@ -529,6 +539,10 @@ impl Broker {
             }
             exchange::AMQPMethod::Delete(delete) => {
                 let name = delete.exchange.as_str();
+                if name.is_empty() || name.starts_with("amq.") {
+                    let what = format!("operation not permitted on the exchange '{name}'");
+                    return Err(Fault::access_refused(&what));
+                }
                 let used = self
                     .vhosts
                     .get(vhost)
@@ -563,6 +577,10 @@ impl Broker {
             }
             Some(_) => return Ok(()),
             None => {}
+        }
+        if name.starts_with("amq.") {
+            let what = format!("exchange name '{name}' contains reserved prefix 'amq.*'");
+            return Err(Fault::access_refused(&what));
         }
         let Some(kind) = Kind::parse(declare.kind.as_str()) else {
             return Err(Fault::invalid(&format!("unknown exchange type '{}'", declare.kind.as_str())));
@@ -726,7 +744,7 @@ impl Broker {
             (tag, true) => channel.unacked.range(..=tag).map(|(tag, _)| *tag).collect(),
             (tag, false) => channel.unacked.contains_key(&tag).then_some(tag).into_iter().collect(),
         };
-        if tags.is_empty() && tag != 0 {
+        if tags.is_empty() && (tag, multiple) != (0, true) {
             return Err(Fault::precondition(&format!("unknown delivery tag {tag}")));
         }
         let settled: Vec<_> = tags.iter().filter_map(|tag| channel.unacked.remove(tag)).collect();

@@ -11,6 +11,7 @@ use amq_protocol::protocol::{AMQPClass, connection};
 use amq_protocol::types::{AMQPValue, FieldTable};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,6 +21,8 @@ use tracing::{info, warn};
 
 const GREETING: &[u8; 8] = b"AMQP\0\0\x09\x01";
 const HEARTBEAT: u16 = 60;
+/// The smallest `frame-max` that the protocol allows.
+const FRAME_MIN: u32 = 4096;
 /// A connection that has this much unsent is not read from.
 const UNSENT: usize = 8 << 20;
 /// How long a stranger has to become a connection.
@@ -30,6 +33,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 struct Outbox {
     bytes: RefCell<Vec<u8>>,
     more: Notify,
+    /// The largest frame that the peer takes.
+    frame_max: u32,
 }
 
 /// The broker and its connections.
@@ -113,7 +118,8 @@ impl Server {
                 Send::Method(channel, class) => wire::put_method(&mut bytes, channel, class),
                 Send::Content(channel, class, message) => {
                     wire::put_method(&mut bytes, channel, class);
-                    wire::put_content(&mut bytes, channel, &message.header, &message.body, FRAME_MAX);
+                    let (header, body) = (&message.header, &message.body);
+                    wire::put_content(&mut bytes, channel, header, body, outbox.frame_max);
                 }
             }
             outbox.more.notify_one();
@@ -130,10 +136,14 @@ impl Server {
         };
         let mut line = Line { stream, input: vec![], id };
         match tokio::time::timeout(HANDSHAKE, self.shake_hands(&mut line)).await {
-            Ok(Ok(heartbeat)) => {
-                let outbox = Rc::new(Outbox::default());
+            Ok(Ok(tuned)) => {
+                let frame_max = match tuned.frame_max {
+                    0 => FRAME_MAX,
+                    asked => asked.clamp(FRAME_MIN, FRAME_MAX),
+                };
+                let outbox = Rc::new(Outbox { frame_max, ..Outbox::default() });
                 self.outboxes.borrow_mut().insert(id, Rc::clone(&outbox));
-                self.converse(&mut line, &outbox, heartbeat).await;
+                self.converse(&mut line, &outbox, tuned.heartbeat).await;
                 self.outboxes.borrow_mut().remove(&id);
                 self.broker.borrow_mut().close(id, self.now());
                 self.flush();
@@ -146,8 +156,8 @@ impl Server {
         }
     }
 
-    /// Authentication, tuning, vhost. Returns the heartbeat in seconds; `Err(None)` = the peer went away.
-    async fn shake_hands(&self, line: &mut Line) -> Result<u16, Option<Fault>> {
+    /// Authentication, tuning, vhost. Returns what was tuned; `Err(None)` = the peer went away.
+    async fn shake_hands(&self, line: &mut Line) -> Result<connection::TuneOk, Option<Fault>> {
         let mut greeting = [0; 8];
         line.stream.read_exact(&mut greeting).await.map_err(|_| None)?;
         if &greeting != GREETING {
@@ -170,7 +180,7 @@ impl Server {
         let connection::AMQPMethod::Open(open) = line.hear().await? else { return Err(None) };
         self.broker.borrow_mut().open(line.id, open.virtual_host.as_str())?;
         line.say(connection::AMQPMethod::OpenOk(connection::OpenOk {})).await?;
-        Ok(tuned.heartbeat)
+        Ok(tuned)
     }
 
     fn authenticate(&self, mechanism: &str, response: &[u8]) -> Result<(), Fault> {
@@ -189,7 +199,12 @@ impl Server {
         let mut beats = tokio::time::interval(beat);
         let mut heard = Instant::now();
         let mut buffer = vec![0; 64 << 10];
+        // What came in one piece with `connection.open`.
+        let mut unread = !line.input.is_empty();
         loop {
+            if std::mem::take(&mut unread) && self.heed(line, outbox).await.is_break() {
+                return;
+            }
             let out = std::mem::take(&mut *outbox.bytes.borrow_mut());
             if !out.is_empty() {
                 // A peer that reads nothing for two heartbeats is dead.
@@ -206,14 +221,7 @@ impl Server {
                     Ok(n) => {
                         heard = Instant::now();
                         line.input.extend_from_slice(&buffer[..n]);
-                        let end = self.take_frames(line);
-                        self.flush();
-                        if let Err(end) = end {
-                            let out = std::mem::take(&mut *outbox.bytes.borrow_mut());
-                            let _ = line.stream.write_all(&out).await;
-                            line.end(end).await;
-                            return;
-                        }
+                        unread = true;
                     }
                 },
                 _ = beats.tick(), if heartbeat > 0 => {
@@ -225,6 +233,17 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Does what the frames that were read ask for; breaks where the connection ends with them.
+    async fn heed(&self, line: &mut Line, outbox: &Outbox) -> ControlFlow<()> {
+        let end = self.take_frames(line);
+        self.flush();
+        let Err(end) = end else { return ControlFlow::Continue(()) };
+        let out = std::mem::take(&mut *outbox.bytes.borrow_mut());
+        let _ = line.stream.write_all(&out).await;
+        line.end(end).await;
+        ControlFlow::Break(())
     }
 
     /// Deals with the complete frames of what was read.
