@@ -4,6 +4,7 @@
 //! heartbeats. Lines that had to be dropped for that are counted and said.
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
 
 /// Begins to log to standard output. Lines are written out when the guard is dropped.
 pub fn start() -> WorkerGuard {
@@ -13,7 +14,8 @@ pub fn start() -> WorkerGuard {
         .without_time()
         .with_target(false)
         .with_ansi(false)
-        .with_max_level(tracing::Level::INFO)
+        // lapin reports what becomes an event of ours anyway.
+        .with_env_filter(EnvFilter::new("info,lapin=off"))
         .with_writer(writer)
         .finish();
     // Only a test that starts a second session has one already.
