@@ -3,7 +3,6 @@
 use crate::Fei;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use thiserror::Error;
@@ -82,27 +81,30 @@ pub enum Unusable {
 pub fn parse(body: &[u8]) -> Result<Incoming, Unusable> {
     let text = str::from_utf8(body).map_err(|e| Unusable::NotUtf8 { at: e.valid_up_to() })?;
     let outer: Outer = serde_json::from_str(text).map_err(|e| not_json(text, &e))?;
-    if outer.cancel.is_some_and(|raw| raw.get() == "true") {
-        let flavour = outer.flavour.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    if !is_object(text) {
+        return Err(Unusable::NotObject);
+    }
+    if outer.cancel.is_some_and(is_true) {
+        let flavour = outer.flavour.and_then(text_of);
         return Ok(Incoming::Cancel(CancelItem { fei: fei(outer.fei).ok(), flavour }));
     }
     let fei = fei(outer.fei)?;
     let malformed = |reason: String| Unusable::Malformed { fei: Box::new(fei.clone()), reason };
-    let Some(fields) = outer.fields else { return Err(malformed("no fields".into())) };
-    let fields: Fields =
-        serde_json::from_str(fields.get()).map_err(|_| malformed("fields is not an object".into()))?;
-    let params = match fields.params {
-        // A workitem without params has none.
-        None => Params::default(),
-        Some(raw) => {
-            serde_json::from_str(raw.get()).map_err(|_| malformed("fields.params is not an object".into()))?
-        }
-    };
-    let forget = [fields.forget, params.forget].into_iter().flatten().any(is_true);
+    let fields = outer.fields.ok_or_else(|| malformed("no fields".into()))?;
+    let fields: Fields = object("fields", fields).map_err(malformed)?;
+    let forget = fields.forget().map_err(malformed)?;
     let dispatched_at = fields.dispatched_at.and_then(text_of);
     let (participant_name, wf_name) =
         (outer.participant_name.and_then(text_of), outer.wf_name.and_then(text_of));
     Ok(Incoming::Workitem(Header { fei, participant_name, wf_name, dispatched_at, forget }))
+}
+
+/// Whether a workitem says that nobody waits for a reply: to be asked of what a handler made of it. One that
+/// cannot be read does not say so.
+pub fn forget(body: &[u8]) -> bool {
+    let outer = str::from_utf8(body).ok().and_then(|text| serde_json::from_str::<Outer<'_>>(text).ok());
+    let fields = outer.and_then(|outer| object::<Fields<'_>>("fields", outer.fields?).ok());
+    fields.is_some_and(|fields| fields.forget().unwrap_or(false))
 }
 
 #[derive(Deserialize)]
@@ -121,6 +123,13 @@ struct Outer<'a> {
     wf_name: Option<&'a RawValue>,
 }
 
+/// What can still be read where a key that we know is there twice.
+#[derive(Deserialize)]
+struct OnlyFei<'a> {
+    #[serde(borrow)]
+    fei: Option<&'a RawValue>,
+}
+
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow)]
@@ -131,21 +140,47 @@ struct Fields<'a> {
     dispatched_at: Option<&'a RawValue>,
 }
 
-#[derive(Default, Deserialize)]
+impl Fields<'_> {
+    fn forget(&self) -> Result<bool, String> {
+        // A workitem without params has none.
+        let params: Option<Params> = self.params.map(|raw| object("fields.params", raw)).transpose()?;
+        Ok([self.forget, params.and_then(|params| params.forget)].into_iter().flatten().any(is_true))
+    }
+}
+
+#[derive(Deserialize)]
 struct Params<'a> {
     #[serde(borrow)]
     forget: Option<&'a RawValue>,
 }
 
+/// A fei that can be answered.
 fn fei(raw: Option<&RawValue>) -> Result<Fei, Unusable> {
-    let no_fei = |reason: String| Unusable::NoFei { reason };
-    let raw = raw.ok_or_else(|| no_fei("there is none".into()))?;
-    let fei: Fei = serde_json::from_str(raw.get()).map_err(|e| no_fei(plain(&e)))?;
-    match (fei.wfid.as_str(), fei.expid.as_str()) {
-        ("", _) => Err(no_fei("its wfid is empty".into())),
-        (_, "") => Err(no_fei("its expid is empty".into())),
-        _ => Ok(fei),
+    let read = || {
+        let raw = raw.ok_or("there is none")?.get();
+        if !is_object(raw) {
+            return Err("it is not an object".to_owned());
+        }
+        let fei: Fei = serde_json::from_str(raw).map_err(|e| plain(&e))?;
+        match (fei.wfid.as_str(), fei.expid.as_str()) {
+            ("", _) => Err("its wfid is empty".to_owned()),
+            (_, "") => Err("its expid is empty".to_owned()),
+            _ => Ok(fei),
+        }
+    };
+    read().map_err(|reason| Unusable::NoFei { reason })
+}
+
+/// Reads an object; serde alone would take a list for one.
+fn object<'a, T: Deserialize<'a>>(name: &str, raw: &'a RawValue) -> Result<T, String> {
+    if !is_object(raw.get()) {
+        return Err(format!("{name} is not an object"));
     }
+    serde_json::from_str(raw.get()).map_err(|e| format!("{name}: {}", plain(&e)))
+}
+
+fn is_object(json: &str) -> bool {
+    json.trim_start().starts_with('{')
 }
 
 fn text_of(raw: &RawValue) -> Option<String> {
@@ -160,13 +195,11 @@ fn is_true(raw: &RawValue) -> bool {
 fn not_json(text: &str, error: &serde_json::Error) -> Unusable {
     match serde_json::from_str::<IgnoredAny>(text) {
         Err(e) => Unusable::NotJson { reason: e.to_string() },
-        Ok(_) if !text.trim_start().starts_with('{') => Unusable::NotObject,
-        Ok(_) => match serde_json::from_str::<Value>(text).ok().and_then(|mut v| v["fei"].take().into()) {
-            Some(fei) => match serde_json::from_value::<Fei>(fei) {
-                Ok(fei) => Unusable::Malformed { fei: Box::new(fei), reason: plain(error) },
-                Err(e) => Unusable::NoFei { reason: plain(&e) },
-            },
-            None => Unusable::NoFei { reason: plain(error) },
+        Ok(_) if !is_object(text) => Unusable::NotObject,
+        Ok(_) => match serde_json::from_str::<OnlyFei<'_>>(text).map(|only| fei(only.fei)) {
+            Ok(Ok(fei)) => Unusable::Malformed { fei: Box::new(fei), reason: plain(error) },
+            Ok(Err(no_fei)) => no_fei,
+            Err(_) => Unusable::NoFei { reason: plain(error) },
         },
     }
 }
@@ -251,6 +284,26 @@ mod tests {
                 br#"{"fei":{"wfid":1,"expid":"0"}}"#,
                 "no usable fei: invalid type: integer `1`, expected a string",
             ),
+            (br#"{"fei":["e","w","s","0"],"fields":{}}"#, "no usable fei: it is not an object"),
+            (br#"{"fei":"w","fields":{}}"#, "no usable fei: it is not an object"),
+            (br#"{"fei":null,"fields":{}}"#, "no usable fei: there is none"),
+            (br#"{"fei":{"wfid":"\ud800","expid":"0"}}"#, "no usable fei: unexpected end of hex escape"),
+            (
+                br#"{"fields":{},"fields":{},"fei":{"wfid":"","expid":"0"}}"#,
+                "no usable fei: its wfid is empty",
+            ),
+            (br#"[null,null,{"wfid":"w","expid":"0"},{},null,null]"#, "not a JSON object"),
+            (br#"{"fei":{"wfid":"w","expid":"0"},"fields":null}"#, "no fields"),
+            (br#"{"fei":{"wfid":"w","expid":"0"},"fields":7}"#, "fields is not an object"),
+            (br#"{"fei":{"wfid":"w","expid":"0"},"fields":[null,true,null]}"#, "fields is not an object"),
+            (
+                br#"{"fei":{"wfid":"w","expid":"0"},"fields":{"params":[true]}}"#,
+                "fields.params is not an object",
+            ),
+            (
+                br#"{"fei":{"wfid":"w","expid":"0"},"fields":{"params":{"forget":1,"forget":2}}}"#,
+                "fields.params: duplicate field `forget`",
+            ),
             (br#"{"fei":{"wfid":"w","expid":"0"}}"#, "no fields"),
             (br#"{"fields":[],"fei":{"wfid":"w","expid":"0"}}"#, "fields is not an object"),
             (br#"{"fields":{"params":7},"fei":{"wfid":"w","expid":"0"}}"#, "fields.params is not an object"),
@@ -263,7 +316,66 @@ mod tests {
         }
     }
 
+    /// Any JSON made of the keys that are read, with values of every type in every place.
+    fn any_json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            Just("true".to_owned()),
+            Just("1e999".to_owned()),
+            Just(r#""\ud800""#.to_owned()),
+            Just("123456789012345678901234567890".to_owned()),
+            "\"[a-z]{0,4}\"",
+        ];
+        let keys = ["fei", "fields", "params", "forget", "wfid", "expid", "cancel"];
+        leaf.prop_recursive(4, 32, 6, move |inner| {
+            let entry = (proptest::sample::select(keys.to_vec()), inner.clone());
+            prop_oneof![
+                proptest::collection::vec(inner, 0..6).prop_map(|list| format!("[{}]", list.join(","))),
+                proptest::collection::vec(entry, 0..6).prop_map(|entries| {
+                    let entries: Vec<_> = entries.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
+                    format!("{{{}}}", entries.join(","))
+                }),
+            ]
+        })
+    }
+
+    #[test]
+    fn what_lies_in_the_fields_is_passed_over_however_odd() {
+        let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+        let fei = r#""fei":{"wfid":"w","expid":"0"}"#;
+        header(&format!(r#"{{"fields":{{"x":{deep},"s":"\ud800","n":1e999}},{fei}}}"#));
+    }
+
+    #[test]
+    fn forget_can_be_asked_of_what_a_handler_made_of_it() {
+        for (body, says) in [
+            (r#"{"fields":{"forget":true}}"#, true),
+            (r#"{"fields":{"params":{"forget":true}}}"#, true),
+            (r#"{"fields":{"params":{"forget":1}}}"#, false),
+            (r#"{"fields":{"params":[true]}}"#, false),
+            (r#"{"fields":{}}"#, false),
+            ("[]", false),
+            ("{", false),
+        ] {
+            assert_eq!(forget(body.as_bytes()), says, "{body}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_can_be_answered_is_answered_and_nothing_makes_it_panic(rest in any_json(), fields in any_json()) {
+            let error = crate::ErrorInfo { class: "E".into(), message: "m".into(), trace: vec![] };
+            let whole = format!(r#"{{"fei":{{"wfid":"w","expid":"0"}},"x":{rest},"fields":{fields}}}"#);
+            for body in [rest.as_bytes(), whole.as_bytes()] {
+                let _ = forget(body);
+                if let Ok(Incoming::Workitem(_)) | Err(Unusable::Malformed { .. }) = parse(body) {
+                    prop_assert!(crate::with_error(body, &error).is_ok());
+                }
+            }
+            let answerable = matches!(parse(whole.as_bytes()), Ok(Incoming::Workitem(_)) | Err(Unusable::Malformed { .. }));
+            prop_assert!(answerable, "{whole}");
+        }
+
         #[test]
         fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse(&body);

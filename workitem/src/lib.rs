@@ -19,6 +19,6 @@ pub mod names;
 pub mod reply;
 
 pub use fei::Fei;
-pub use incoming::{CancelItem, Header, Incoming, Unusable, parse};
+pub use incoming::{CancelItem, Header, Incoming, Unusable, forget, parse};
 pub use names::safe_name;
 pub use reply::{ErrorInfo, with_error};
