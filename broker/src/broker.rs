@@ -209,6 +209,11 @@ impl Broker {
                 connection.channels.remove(&number);
                 return Ok(());
             }
+            // Both sides closed it at once: the peer still waits for an answer.
+            (Some(c), AMQPClass::Channel(channel::AMQPMethod::Close(_))) if c.closing => {
+                let ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
+                return self.answer(id, number, AMQPClass::Channel(ok));
+            }
             (Some(c), _) if c.closing => return Ok(()),
             (Some(c), _) if c.publishing.is_some() => {
                 return Err(Fault::unexpected(
