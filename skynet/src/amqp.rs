@@ -121,15 +121,24 @@ impl Line {
     /// # Errors
     /// What the broker says.
     pub async fn consume(&self, queue: &str, tag: &str, passing: bool) -> Result<Deliveries, Trouble> {
+        loop {
+            match self.begin_to_consume(queue, tag, passing).await {
+                Ok(consumer) => return Ok(Deliveries(consumer)),
+                // Its last consumer left between our two steps, and the queue with it.
+                Err(e) if passing && is_not_found(&e) => {}
+                Err(e) => return Err(self.trouble(&format!("consume from {queue}"), reason(&e))),
+            }
+        }
+    }
+
+    async fn begin_to_consume(&self, queue: &str, tag: &str, passing: bool) -> lapin::Result<Consumer> {
         let options = QueueDeclareOptions { durable: true, auto_delete: passing, ..Default::default() };
-        let begin = async {
-            let channel = self.connection.create_channel().await?;
-            channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
-            channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-            let options = BasicConsumeOptions::default();
-            channel.basic_consume(queue.into(), tag.into(), options, FieldTable::default()).await
-        };
-        begin.await.map(Deliveries).map_err(|e| self.trouble(&format!("consume from {queue}"), reason(&e)))
+        let channel = self.connection.create_channel().await?;
+        channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
+        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+        channel
+            .basic_consume(queue.into(), tag.into(), BasicConsumeOptions::default(), FieldTable::default())
+            .await
     }
 
     /// Closes the line; what was not settled goes back to its queue.
