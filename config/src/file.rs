@@ -1,7 +1,7 @@
 //! A file checked against the schema. Every complaint names file, line, key, and what to write instead.
 
 use crate::schema::{FIELD, KEYS, Kind};
-use crate::units;
+use crate::{names, units};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -63,7 +63,7 @@ pub type Values = BTreeMap<String, (toml::Value, Place)>;
 pub struct Checked {
     /// The known keys. The values have the type that the schema asks for.
     pub known: Values,
-    /// The tables that are the participant's own.
+    /// The tables that are the participant's own, and those that it shares with us.
     pub own: Values,
     /// Names of own tables that look like a slip of the pen.
     pub warnings: Vec<String>,
@@ -101,7 +101,11 @@ pub fn check(file: &Path, text: &str) -> Result<Checked, ConfigError> {
         match KEYS.iter().find(|(known, _)| *known == name) {
             Some((_, kind)) => {
                 lines.check(&name, *kind, value)?;
-                checked.known.insert(name, (convert(value.get_ref()), place));
+                let value = convert(value.get_ref());
+                if let Kind::Open(_) = kind {
+                    checked.own.insert(name.clone(), (value.clone(), place.clone()));
+                }
+                checked.known.insert(name, (value, place));
             }
             None if value.get_ref().is_table() => {
                 if let Some(near) = nearest_table(&name) {
@@ -118,8 +122,10 @@ pub fn check(file: &Path, text: &str) -> Result<Checked, ConfigError> {
 }
 
 fn is_ini_header(line: &str) -> bool {
-    let line = line.trim();
-    ["[boss]", "[participant]", "[skynet]"].contains(&line) || line.starts_with("[program:")
+    let header =
+        line.trim().strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(name, _)| name.trim());
+    header
+        .is_some_and(|name| ["boss", "participant", "skynet"].contains(&name) || name.starts_with("program:"))
 }
 
 struct Lines<'a> {
@@ -146,7 +152,8 @@ impl Lines<'_> {
     fn check(&self, name: &str, kind: Kind, value: &Spanned<DeValue<'_>>) -> Result<(), ConfigError> {
         let found = value.get_ref();
         match (kind, found) {
-            (Kind::Table(keys), DeValue::Table(table)) => return self.check_table(name, keys, table),
+            (Kind::Table(keys), DeValue::Table(table)) => return self.check_table(name, keys, table, true),
+            (Kind::Open(keys), DeValue::Table(table)) => return self.check_table(name, keys, table, false),
             (Kind::Fields, DeValue::Table(table)) => {
                 for (field, rules) in table {
                     self.check(&format!("fields.{}", field.get_ref()), Kind::Table(FIELD), rules)?;
@@ -162,11 +169,18 @@ impl Lines<'_> {
         Err(self.error(at, format!("{name} takes {}, not {}", kind.expected(), describe(found))))
     }
 
-    fn check_table(&self, name: &str, keys: &[(&str, Kind)], table: &DeTable<'_>) -> Result<(), ConfigError> {
+    fn check_table(
+        &self,
+        name: &str,
+        keys: &[(&str, Kind)],
+        table: &DeTable<'_>,
+        closed: bool,
+    ) -> Result<(), ConfigError> {
         for (key, value) in table {
             match keys.iter().find(|(known, _)| *known == key.get_ref()) {
                 Some((known, kind)) => self.check(&format!("{name}.{known}"), *kind, value)?,
-                None => return Err(self.unknown(key.span().start, key.get_ref(), keys)),
+                None if closed => return Err(self.unknown(key.span().start, key.get_ref(), keys)),
+                None => {}
             }
         }
         Ok(())
@@ -178,13 +192,19 @@ fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
     match kind {
         Kind::Text => text.is_some(),
         Kind::Name => text.is_some_and(|t| !t.is_empty()),
+        Kind::Participant => text.is_some_and(names::is_participant),
+        Kind::Queue => text.is_some_and(names::is_queue),
+        Kind::Url => text.is_some_and(names::is_broker),
+        Kind::Urls => value.as_array().is_some_and(|list| {
+            !list.is_empty() && list.iter().all(|v| v.get_ref().as_str().is_some_and(names::is_broker))
+        }),
         Kind::Texts => value.as_array().is_some_and(|list| list.iter().all(|v| v.get_ref().is_str())),
         Kind::Bool => value.is_bool(),
-        Kind::Count(least) => integer(value).is_some_and(|n| n >= least && n <= i64::from(u32::MAX)),
+        Kind::Count(least, most) => integer(value).is_some_and(|n| (least..=most).contains(&n)),
         Kind::Duration => text.is_some_and(|t| units::duration(t).is_some()),
         Kind::Size => text.is_some_and(|t| units::size(t).is_some()),
         Kind::OneOf(words) => text.is_some_and(|t| words.contains(&t)),
-        Kind::Table(_) | Kind::Fields => false,
+        Kind::Table(_) | Kind::Open(_) | Kind::Fields => false,
     }
 }
 
@@ -193,23 +213,32 @@ fn integer(value: &DeValue<'_>) -> Option<i64> {
     i64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
 }
 
+/// What stands there. A text that may be a URL is not shown: it may hold a password.
 fn describe(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => format!("\"{text}\""),
-        other => other.type_str().to_string(),
+        DeValue::String(text) if text.contains(['@', '/']) => "this text".into(),
+        DeValue::String(text) => format!("\"{}\"", text.escape_debug()),
+        DeValue::Integer(number) => number.as_str().to_owned(),
+        DeValue::Boolean(b) => b.to_string(),
+        DeValue::Array(_) => "this list".into(),
+        DeValue::Table(_) => "a table".into(),
+        other => format!("a {}", other.type_str()),
     }
 }
 
-/// The value without its positions.
+/// The value without its positions. What JSON has no form for becomes a text: the settings travel as JSON.
 fn convert(value: &DeValue<'_>) -> toml::Value {
     match value {
         DeValue::String(text) => toml::Value::String(text.to_string()),
         DeValue::Integer(n) => {
             integer(value).map_or_else(|| toml::Value::String(n.as_str().to_owned()), toml::Value::Integer)
         }
-        DeValue::Float(n) => toml::Value::Float(n.as_str().replace('_', "").parse().unwrap_or(f64::NAN)),
+        DeValue::Float(n) => match n.as_str().replace('_', "").parse::<f64>() {
+            Ok(number) if number.is_finite() => toml::Value::Float(number),
+            _ => toml::Value::String(n.as_str().to_owned()),
+        },
         DeValue::Boolean(b) => toml::Value::Boolean(*b),
-        DeValue::Datetime(t) => toml::Value::Datetime(*t),
+        DeValue::Datetime(t) => toml::Value::String(t.to_string()),
         DeValue::Array(list) => toml::Value::Array(list.iter().map(|v| convert(v.get_ref())).collect()),
         DeValue::Table(table) => toml::Value::Table(
             table.iter().map(|(k, v)| (k.get_ref().to_string(), convert(v.get_ref()))).collect(),
@@ -218,7 +247,8 @@ fn convert(value: &DeValue<'_>) -> toml::Value {
 }
 
 fn nearest_table(name: &str) -> Option<&'static str> {
-    let tables = KEYS.iter().filter(|(_, kind)| matches!(kind, Kind::Table(_) | Kind::Fields));
+    let tables =
+        KEYS.iter().filter(|(_, kind)| matches!(kind, Kind::Table(_) | Kind::Open(_) | Kind::Fields));
     nearest(name, tables.map(|(table, _)| *table)).filter(|near| strsim::levenshtein(near, name) <= 2)
 }
 
@@ -242,10 +272,37 @@ mod tests {
                 "config.exo:2: unknown key \"typ\" (did you mean \"type\"?)",
             ),
             ("concurrency = \"2\"", "config.exo:1: concurrency takes a whole number from 1 on, not \"2\""),
-            ("concurrency = 0", "config.exo:1: concurrency takes a whole number from 1 on, not integer"),
-            ("grace = 60", "config.exo:1: grace takes a duration like \"60s\", not integer"),
-            ("queue = \"\"", "config.exo:1: queue takes a text in quotes, not \"\""),
-            ("amqp = 7", "config.exo:1: amqp takes a table, not integer"),
+            ("concurrency = 0", "config.exo:1: concurrency takes a whole number from 1 on, not 0"),
+            (
+                "concurrency = 4294967296",
+                "config.exo:1: concurrency takes a whole number from 1 on, not 4294967296",
+            ),
+            ("prefetch = 70_000", "config.exo:1: prefetch takes a whole number from 0 to 65535, not 70000"),
+            ("grace = 60", "config.exo:1: grace takes a duration like \"60s\", not 60"),
+            ("grace = \"soon\"", "config.exo:1: grace takes a duration like \"60s\", not \"soon\""),
+            ("max_body = \"64 M\"", "config.exo:1: max_body takes a size like \"64M\", not \"64 M\""),
+            ("journal_sync = \"yes\"", "config.exo:1: journal_sync takes true or false, not \"yes\""),
+            ("exec = \"./x\"", "config.exo:1: exec takes a list of texts, not this text"),
+            ("exec = [1]", "config.exo:1: exec takes a list of texts, not this list"),
+            (
+                "queue_type = \"stream\"",
+                "config.exo:1: queue_type takes one of classic, quorum, not \"stream\"",
+            ),
+            ("code = \"\"", "config.exo:1: code takes a text that is not empty, not \"\""),
+            ("code = 1979-05-27", "config.exo:1: code takes a text that is not empty, not a datetime"),
+            ("amqp = 7", "config.exo:1: amqp takes a table, not 7"),
+            ("[failed]\nmax = 0", "config.exo:2: failed.max takes a whole number from 1 on, not 0"),
+            ("[amqp.tls]\nca = true", "config.exo:2: amqp.tls.ca takes a text that is not empty, not true"),
+            ("[fields]\nx = \"string\"", "config.exo:2: fields.x takes a table, not \"string\""),
+            ("zzzzzz = 1", "config.exo:1: unknown key \"zzzzzz\""),
+            (
+                "grace = \"5s\"\n\n [ boss ] # as it was\namqp_host = h",
+                "config.exo:3: this is the INI form of the original SkyNET, which is not read yet: write TOML",
+            ),
+            (
+                "[program:sizer]\ncommand = /x",
+                "config.exo:1: this is the INI form of the original SkyNET, which is not read yet: write TOML",
+            ),
             (
                 "\n[participant]\nname = x",
                 "config.exo:2: this is the INI form of the original SkyNET, which is not read yet: write TOML",
@@ -255,6 +312,46 @@ mod tests {
             let error = check(Path::new("config.exo"), text).unwrap_err().to_string();
             assert_eq!(error, says, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_name_or_no_broker_is_refused_with_its_line() {
+        for (text, says) in [
+            ("\nname = \"\"", "config.exo:2: name takes a text in quotes that can name a participant"),
+            ("\nname = \"../x\"", "config.exo:2: name takes a text in quotes that can name a participant"),
+            ("queue = \"\"", "config.exo:1: queue takes a text in quotes that can name a queue"),
+            ("queue = \"amq.x\"", "config.exo:1: queue takes a text in quotes that can name a queue"),
+            ("[amqp]\n\nurl = \"http://h\"", "config.exo:3: amqp.url takes the URL of a broker"),
+            ("[amqp]\nurls = []", "config.exo:2: amqp.urls takes a list of URLs of brokers"),
+        ] {
+            let error = check(Path::new("config.exo"), text).unwrap_err().to_string();
+            assert!(error.starts_with(says) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_complaint_shows_the_password() {
+        for text in [
+            "amqp = \"amqp://boss:s3cret@h\"",
+            "[amqp]\nurl = \"http://boss:s3cret@h\"",
+            "[amqp]\nurls = [\"http://boss:s3cret@h\"]",
+            "[amqp]\nurl = [\"amqp://boss:s3cret@h\"]",
+            "concurrency = \"amqp://boss:s3cret@h\"",
+            "[amqp]\nurl = \"amqp://boss:s3cret@h",
+            "[amqp]\nurl = amqp://boss:s3cret@h",
+            "amqp_url = \"amqp://boss:s3cret@h\"",
+        ] {
+            let error = check(Path::new("config.exo"), text).unwrap_err().to_string();
+            assert!(!error.contains("s3cret") && error.starts_with("config.exo:"), "{error}");
+        }
+    }
+
+    #[test]
+    fn tables_of_ours_that_are_not_closed_may_hold_the_participants_own_keys() {
+        let text = "[notify]\ncommand = [\"mail\"]\nsmtp_host = \"h\"\n";
+        let checked = check(Path::new("config.exo"), text).unwrap();
+        assert_eq!(checked.own["notify"].0["smtp_host"].as_str(), Some("h"));
+        assert!(checked.known.contains_key("notify") && checked.warnings.is_empty());
     }
 
     #[test]

@@ -11,12 +11,13 @@ pub struct Home {
 impl Home {
     /// The tree that `$SKYNET_HOME` names, else the machine's.
     pub fn from_env() -> Self {
-        Self { root: std::env::var_os("SKYNET_HOME").filter(|v| !v.is_empty()).map(PathBuf::from) }
+        Self::at(std::env::var_os("SKYNET_HOME").filter(|v| !v.is_empty()).map(PathBuf::from))
     }
 
     /// A tree under this folder; `None` = the machine's.
     pub fn at(root: Option<PathBuf>) -> Self {
-        Self { root }
+        // Whoever uses these paths may change directory before.
+        Self { root: root.map(|root| std::path::absolute(&root).unwrap_or(root)) }
     }
 
     /// The settings of the whole tree.

@@ -1,8 +1,9 @@
 //! The effective settings of a participant.
 
 use crate::file::{self, ConfigError, Values};
-use crate::{Home, units};
+use crate::{Home, names, paths, units};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,6 +53,19 @@ pub struct Failed {
     pub max: u32,
     /// How many bytes it keeps.
     pub size: u64,
+}
+
+/// What a workitem's field must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its type: `string`, `number`, `integer`, `boolean`, `list` or `dict`; `None` = any.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// Whether it must be there.
+    #[serde(default)]
+    pub required: bool,
+    /// What a text must match.
+    pub pattern: Option<String>,
 }
 
 /// The effective settings. Times are durations, sizes bytes, paths absolute.
@@ -111,6 +125,12 @@ pub struct Settings {
     pub tls: Tls,
     /// Bounds of the failed store.
     pub failed: Failed,
+    /// How long the history is kept.
+    pub history_keep: Duration,
+    /// The command that tells people of trouble; empty = none.
+    pub notify: Vec<String>,
+    /// What the fields of a workitem must be.
+    pub fields: BTreeMap<String, Field>,
     /// The participant's own tables.
     pub sections: toml::Table,
     /// The folder of the service.
@@ -121,7 +141,7 @@ pub struct Settings {
 pub type Loaded = (Settings, Vec<String>);
 
 /// Reads `boss.conf` of the tree and the configuration file on top. The participant's name defaults to the
-/// folder in which the file was named; relative paths count from where the file really is.
+/// folder in which the file was named; relative paths count from where the file that says them really is.
 ///
 /// # Errors
 /// [`ConfigError`], with file and line.
@@ -130,33 +150,47 @@ pub fn load(home: &Home, config: &Path) -> Result<Loaded, ConfigError> {
     let real = config.canonicalize().map_err(problem)?;
     let named = std::path::absolute(config).map_err(problem)?;
     let folder = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_path_buf();
-    let system = file::read(&home.boss_conf())?;
-    let own = file::read(config)?;
-    let mut values = system.known;
-    for (key, value) in own.known {
-        merge(&mut values, key, value);
-    }
-    let mut sections = toml::Table::new();
-    sections.extend([system.own, own.own].into_iter().flatten().map(|(name, (table, _))| (name, table)));
+    let boss_conf = home.boss_conf();
+    let mut system = file::read(&boss_conf)?;
+    let mut own = file::read(config)?;
+    paths::resolve(&mut system.known, &folder(&boss_conf.canonicalize().unwrap_or(boss_conf)));
+    paths::resolve(&mut own.known, &folder(&real));
+    let values = merge(system.known, own.known);
+    let sections = merge(system.own, own.own).into_iter().map(|(name, (table, _))| (name, table)).collect();
     let warnings = [system.warnings, own.warnings].concat();
     let values = Read { values, config, base: folder(&real) };
     let settings = values.settings(home, &folder(&named), sections)?;
     Ok((settings, warnings))
 }
 
-/// A later value wins; of tables, each key.
-fn merge(values: &mut Values, key: String, (value, place): (toml::Value, file::Place)) {
-    match (values.get_mut(&key), value) {
-        (Some((toml::Value::Table(old), old_place)), toml::Value::Table(new)) => {
-            if new.contains_key("url") || new.contains_key("urls") {
-                old.remove("url");
-                old.remove("urls");
+/// The later file wins; of tables, each key.
+fn merge(mut values: Values, later: Values) -> Values {
+    for (key, (value, place)) in later {
+        match (values.get_mut(&key), value) {
+            (Some((toml::Value::Table(old), old_place)), toml::Value::Table(new)) => {
+                if key == "amqp" && (new.contains_key("url") || new.contains_key("urls")) {
+                    // One file's brokers are not another's.
+                    old.remove("url");
+                    old.remove("urls");
+                }
+                overlay(old, new);
+                *old_place = place;
             }
-            old.extend(new);
-            *old_place = place;
+            (_, value) => {
+                values.insert(key, (value, place));
+            }
         }
-        (_, value) => {
-            values.insert(key, (value, place));
+    }
+    values
+}
+
+fn overlay(old: &mut toml::Table, new: toml::Table) {
+    for (key, value) in new {
+        match (old.get_mut(&key), value) {
+            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => overlay(old, new),
+            (_, value) => {
+                old.insert(key, value);
+            }
         }
     }
 }
@@ -173,15 +207,13 @@ impl Read<'_> {
         // Instances NAME@2 … work for NAME.
         let default = folder.split('@').next().unwrap_or_default().to_owned();
         let name = self.text("name").unwrap_or(default);
-        if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
-            return Err(self.error(
-                "name",
-                format!("\"{name}\" is no name for a participant: no slash, no leading dot"),
-            ));
+        if !names::is_participant(&name) {
+            let reason = format!("the folder's name {folder:?} is no name for a participant: set name");
+            return Err(ConfigError::In { file: self.config.into(), reason });
         }
         let queue = self.text("queue").unwrap_or_else(|| name.clone());
-        if queue.len() > 255 {
-            return Err(self.error("queue", "a queue's name has at most 255 bytes".into()));
+        if !names::is_queue(&queue) {
+            return Err(self.error("name", format!("{queue:?} is no name for a queue: set queue")));
         }
         let concurrency = self.count("concurrency", 1);
         let prefetch = match self.count("prefetch", 0) {
@@ -195,7 +227,7 @@ impl Read<'_> {
             python: self.text("python").unwrap_or_else(|| "python3".into()),
             user: self.text("user"),
             state: match self.text("state") {
-                Some(state) => self.base.join(state),
+                Some(state) => state.into(),
                 None => home.state_dir(&name),
             },
             concurrency,
@@ -214,12 +246,19 @@ impl Read<'_> {
             queue_type: self.text("queue_type").unwrap_or_else(|| "classic".into()),
             exoskeleton: self.text("exoskeleton").unwrap_or_default(),
             log_format: self.text("log_format").unwrap_or_else(|| "text".into()),
-            amqp: self.urls()?,
+            amqp: self.urls(),
             tls: self.tls(),
             failed: Failed {
                 max: self.within("failed", "max").and_then(number).unwrap_or(1000),
                 size: self.size(self.within("failed", "size"), 1 << 30),
             },
+            history_keep: self
+                .within("history", "keep")
+                .and_then(toml::Value::as_str)
+                .and_then(units::duration)
+                .unwrap_or(Duration::from_secs(90 * 86_400)),
+            notify: self.texts(self.within("notify", "command")),
+            fields: self.fields(),
             sections,
             dir: dir.to_path_buf(),
             name,
@@ -267,24 +306,28 @@ impl Read<'_> {
         value.and_then(toml::Value::as_str).and_then(units::size).unwrap_or(default)
     }
 
-    fn urls(&self) -> Result<Vec<AmqpUrl>, ConfigError> {
+    fn urls(&self) -> Vec<AmqpUrl> {
         let one = self.within("amqp", "url").and_then(toml::Value::as_str).map(str::to_owned);
         let mut urls: Vec<_> = one.into_iter().chain(self.texts(self.within("amqp", "urls"))).collect();
         if urls.is_empty() {
             urls.push("amqp://boss:boss@127.0.0.1:5672/boss".into());
         }
-        for url in &urls {
-            if !url.starts_with("amqp://") && !url.starts_with("amqps://") {
-                let reason = "a broker's url begins with amqp:// or amqps://".into();
-                return Err(self.error("amqp", reason));
-            }
-        }
-        Ok(urls.into_iter().map(AmqpUrl).collect())
+        urls.into_iter().map(AmqpUrl).collect()
+    }
+
+    fn fields(&self) -> BTreeMap<String, Field> {
+        let table = self.get("fields").and_then(toml::Value::as_table).into_iter().flatten();
+        let field = |rules: &toml::Value| Field {
+            kind: rules.get("type").and_then(toml::Value::as_str).map(str::to_owned),
+            required: rules.get("required").and_then(toml::Value::as_bool).unwrap_or(false),
+            pattern: rules.get("pattern").and_then(toml::Value::as_str).map(str::to_owned),
+        };
+        table.map(|(name, rules)| (name.clone(), field(rules))).collect()
     }
 
     fn tls(&self) -> Tls {
         let tls = self.within("amqp", "tls");
-        let path = |key| Some(self.base.join(tls?.get(key)?.as_str()?));
+        let path = |key| Some(PathBuf::from(tls?.get(key)?.as_str()?));
         Tls { ca: path("ca"), cert: path("cert"), key: path("key") }
     }
 }
@@ -294,68 +337,4 @@ fn number(value: &toml::Value) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    fn loaded(boss: &str, exo: &str) -> Result<Settings, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let service = folder.path().join("sizer@2");
-        fs::create_dir(&service).unwrap();
-        fs::write(folder.path().join("boss.conf"), boss).unwrap();
-        fs::write(service.join("config.exo"), exo).unwrap();
-        let home = Home::at(Some(folder.path().into()));
-        load(&home, &service.join("config.exo")).map(|(settings, _)| settings).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn an_empty_file_gives_the_defaults_and_an_instance_works_for_its_participant() {
-        let s = loaded("", "").unwrap();
-        assert_eq!((s.name.as_str(), s.queue.as_str()), ("sizer", "sizer"));
-        assert!(s.code.ends_with("sizer@2/sizer.py"), "{:?}", s.code);
-        assert_eq!((s.concurrency, s.prefetch, s.grace), (1, 1, Duration::from_secs(60)));
-        assert_eq!(s.amqp[0].secret(), "amqp://boss:boss@127.0.0.1:5672/boss");
-    }
-
-    #[test]
-    fn config_exo_wins_over_boss_conf() {
-        let boss = "concurrency = 2\n[amqp]\nurl = \"amqp://a:s3cret@h:1/v\"\n[shared]\nx = 1\n";
-        let s = loaded(boss, "concurrency = 8\nqueue = \"q\"\n[mine]\ny = 2\n").unwrap();
-        assert_eq!((s.concurrency, s.prefetch, s.queue.as_str()), (8, 8, "q"));
-        assert_eq!(s.sections.keys().collect::<Vec<_>>(), ["mine", "shared"]);
-        let s = loaded(boss, "[amqp]\nurls = [\"amqp://b\", \"amqps://c\"]\n").unwrap();
-        assert_eq!(s.amqp.len(), 2);
-    }
-
-    #[test]
-    fn the_password_is_never_shown() {
-        let s = loaded("[amqp]\nurl = \"amqp://a:s3@cret@h:1/v\"\n", "").unwrap();
-        let shown = format!("{s:?} {}", s.amqp[0]);
-        assert!(!shown.contains("s3") && !shown.contains("cret"), "{shown}");
-        assert!(shown.ends_with("amqp://h:1/v"), "{shown}");
-    }
-
-    #[test]
-    fn the_packaged_boss_conf_and_the_templates_config_are_read_without_a_warning() {
-        let (boss, exo) = (
-            include_str!("../../packaging/boss.conf"),
-            include_str!("../../service-templates/python/config.exo"),
-        );
-        let s = loaded(boss, exo).unwrap();
-        assert_eq!(s.amqp[0].to_string(), "amqp://127.0.0.1:5672/boss");
-        let uncommented: String =
-            exo.replace("# name", "name").replace("# queue", "queue").replace("# code", "code");
-        assert_eq!(loaded(boss, &uncommented.replace("@NAME@", "x")).unwrap().name, "x");
-    }
-
-    #[test]
-    fn what_is_no_name_or_no_broker_is_refused_with_its_line() {
-        for (text, says) in [
-            ("\nname = \"../x\"", "config.exo:2: \"../x\" is no name for a participant"),
-            ("[amqp]\nurl = \"http://x\"", "config.exo:1: a broker's url begins with amqp://"),
-        ] {
-            let error = loaded("", text).unwrap_err();
-            assert!(error.contains(says), "{error}");
-        }
-    }
-}
+mod tests;
