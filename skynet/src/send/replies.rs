@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use workitem::{Fei, Incoming};
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
 /// What is to be done with a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,13 @@ impl<T> Wait<T> {
         *times += 1;
         match *times {
             1 => Verdict::GiveBack,
-            n => Verdict::Hold(now + LONGEST_DELAY.min(FIRST_DELAY * (1 << (n - 2).min(16)))),
+            n => {
+                let delay = LONGEST_DELAY.min(FIRST_DELAY * (1 << (n - 2).min(16)));
+                // Two who hold each other's reply for the same time would get the same one back each time, as the
+                // broker hands out in turn: everybody waits a little differently.
+                let share = hash_of(&(self.fei.sid(), n)) as u32 % 1024;
+                Verdict::Hold(now + delay / 2 + delay * share / 1024)
+            }
         }
     }
 
@@ -74,8 +80,12 @@ impl<T> Wait<T> {
 
 /// Two replies with the same hash are merely held longer.
 fn hash(body: &[u8]) -> u64 {
+    hash_of(&body)
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    body.hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -100,14 +110,29 @@ mod tests {
         let now = Instant::now();
         let other = reply("b");
         assert_eq!(wait.judge(now, &other), Verdict::GiveBack);
-        assert_eq!(wait.judge(now, &other), Verdict::Hold(now + FIRST_DELAY));
-        assert_eq!(wait.judge(now, &other), Verdict::Hold(now + FIRST_DELAY * 2));
+        let about = |wait: &mut Wait<()>, delay: Duration| match wait.judge(now, &other) {
+            Verdict::Hold(until) => assert!(until >= now + delay / 2 && until < now + delay * 3 / 2),
+            verdict => panic!("{verdict:?}"),
+        };
+        about(&mut wait, FIRST_DELAY);
+        about(&mut wait, FIRST_DELAY * 2);
+        about(&mut wait, FIRST_DELAY * 4);
         for _ in 0..40 {
             wait.judge(now, &other);
         }
-        assert_eq!(wait.judge(now, &other), Verdict::Hold(now + LONGEST_DELAY));
+        about(&mut wait, LONGEST_DELAY);
         assert_eq!(wait.judge(now, &reply("c")), Verdict::GiveBack, "each reply has its own count");
         assert_eq!(wait.judge(now, &reply("a")), Verdict::Ours);
+    }
+
+    #[test]
+    fn two_who_wait_hold_for_different_times() {
+        let (now, other) = (Instant::now(), reply("c"));
+        let holds = ["a", "b"].map(|name| {
+            let mut wait = Wait::<()>::new(fei(name));
+            (0..10).map(|_| wait.judge(now, &other)).collect::<Vec<_>>()
+        });
+        assert_ne!(holds[0], holds[1]);
     }
 
     #[test]
