@@ -86,6 +86,23 @@ class DictAttrProxy(object):
         return (DictAttrProxy, (self.as_dict(),))
 
 
+def jsonable(value):
+    """For json.dumps(default=...): a proxy that a handler put into a list or dict of its own is its dict."""
+    if isinstance(value, DictAttrProxy):
+        return value.as_dict()
+    raise TypeError("Object of type %s is not JSON serializable" % type(value).__name__)
+
+
+class _reading(object):
+    """Like property, but the attribute may be set, as any attribute of a Workitem; then that is what it is."""
+
+    def __init__(self, read):
+        self._read, self.__doc__ = read, read.__doc__
+
+    def __get__(self, wid, _=None):
+        return self if wid is None else self._read(wid)
+
+
 class FlowExpressionId(object):
     """Which expression of which process: expid, wfid, subid, engine_id."""
 
@@ -113,12 +130,18 @@ class FlowExpressionId(object):
         return self._fei.get("engine_id")
 
     @property
+    def child_id(self):
+        """The expression's place within its parent: the last number of expid."""
+        last = str(self.expid).rpartition("_")[2]
+        return int(last) if last.isdigit() else None
+
+    @property
     def sid(self):
         """expid!subid!wfid"""
         return "%s!%s!%s" % (self.expid, self.subid, self.wfid)
 
     def __getitem__(self, name):
-        return self._fei[name]
+        return self.subid if name == "subid" else self._fei[name]
 
     def __eq__(self, other):
         return isinstance(other, FlowExpressionId) and self.to_h() == other.to_h()
@@ -170,7 +193,10 @@ class Workitem(object):
     @property
     def params(self):
         """The parameters that the process definition gave, by attribute."""
-        return DictAttrProxy(self._h["fields"].setdefault("params", {}))
+        fields = self._h["fields"]
+        if fields.get("params") is None:
+            fields["params"] = {}
+        return DictAttrProxy(fields["params"])
 
     @params.setter
     def params(self, value):
@@ -205,50 +231,53 @@ class Workitem(object):
 
     @property
     def forget(self):
-        """Whether nobody waits for a reply."""
-        params = self._h["fields"].get("params") or {}
-        return bool(self.__dict__.get("_forget") or params.get("forget") or self._h["fields"].get("forget"))
+        """Whether nobody waits for a reply: as set here, else params.forget or fields.forget."""
+        if "_forget" in self.__dict__:
+            return bool(self._forget)
+        fields = self._h["fields"]
+        params = fields.get("params")
+        return bool((isinstance(params, dict) and params.get("forget")) or fields.get("forget"))
 
     @forget.setter
     def forget(self, value):
         self._forget = value
 
-    @property
+    @_reading
     def fei(self):
         """Which expression of which process this is."""
         return FlowExpressionId(self._h.get("fei"))
 
-    @property
+    @_reading
     def sid(self):
         """expid!subid!wfid"""
-        return self.fei.sid
+        return FlowExpressionId(self._h.get("fei")).sid
 
-    @property
+    @_reading
     def wfid(self):
         """Workflow instance id."""
-        return self.fei.wfid
+        return FlowExpressionId(self._h.get("fei")).wfid
 
-    @property
+    @_reading
     def wf_name(self):
         """The process definition's name."""
         return self._h.get("wf_name")
 
-    @property
+    @_reading
     def participant_name(self):
         """The name under which the process called the participant."""
         return self._h.get("participant_name")
 
-    @property
+    @_reading
     def dispatched_at(self):
         """When the engine sent it, in the engine's words."""
         return self._h["fields"].get("dispatched_at")
 
-    @property
+    @_reading
     def timed_out(self):
         """Whether the engine says that it timed out."""
         return self._h["fields"].get("__timed_out__")
 
-    @property
+    @_reading
     def is_cancel(self):
         """Whether this is a request to cancel."""
         return bool(self._h.get("cancel"))
@@ -266,14 +295,17 @@ class Workitem(object):
         return value
 
     def set_field(self, path, value):
-        """Sets the field at a path like "a.b"; makes the dicts on the way."""
+        """Sets the field at a path like "a.b"; makes the dicts on the way. List places by number."""
         keys = path.split(".")
         place = self._h["fields"]
         for key in keys[:-1]:
-            if not isinstance(place.get(key), dict):
+            if isinstance(place, list):
+                place = place[int(key)]
+                continue
+            if not isinstance(place.get(key), (dict, list)):
                 place[key] = {}
             place = place[key]
-        place[keys[-1]] = _bare(value)
+        place[int(keys[-1]) if isinstance(place, list) else keys[-1]] = _bare(value)
 
     def to_h(self):
         """The dict itself."""
@@ -285,7 +317,7 @@ class Workitem(object):
 
     def dump(self):
         """Readable JSON."""
-        return json.dumps(self._h, sort_keys=True, indent=4)
+        return json.dumps(self._h, sort_keys=True, indent=4, default=jsonable)
 
     def progress(self, fraction, text=""):
         """How far the work has got: for whoever asks."""

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import os
+import select
 import sys
 import threading
 
@@ -13,7 +15,17 @@ class Lines(io.TextIOBase):
 
     def __init__(self, raw, level, name):
         self._raw, self._level, self._name = raw, level, name
+        self._free()
+        # A thread that held it while another forked does not exist in the child.
+        os.register_at_fork(after_in_child=self._free)
+
+    def _free(self):
         self._lock = threading.Lock()
+
+    @property
+    def buffer(self):
+        """For handlers that write bytes: those go out as they are."""
+        return self._raw
 
     @property
     def encoding(self):
@@ -41,8 +53,13 @@ class Lines(io.TextIOBase):
         return "%5s %s%s: " % (self._level, self._name, " " + wfid if wfid else "")
 
     def _emit(self, text):
+        rest = memoryview(text.encode("utf-8", "backslashreplace"))
         with self._lock:
-            self._raw.write(text.encode("utf-8", "backslashreplace"))
+            while rest:
+                written = self._raw.write(rest)
+                if written is None:  # a program that shares our output made it non-blocking
+                    select.select((), (self._raw,), ())
+                rest = rest[written or 0:]
             self._raw.flush()
 
     def flush(self):
@@ -89,5 +106,8 @@ class about(object):
 
     def __exit__(self, *_):
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            try:
+                stream.flush()
+            except Exception:
+                pass  # a stream that the handler put there itself, and closed
         _local.wfid = None

@@ -1,11 +1,14 @@
 """The workitem's contract, a sentence a test."""
 
+import copy
 import json
+import pickle
 import unittest
 
 from RuoteAMQP import DictAttrProxy
 from RuoteAMQP import Workitem as Other
 from SkyNET import Workitem
+from SkyNET.Control import ParticipantCtrl, WorkItemCtrl
 
 TEXT = json.dumps({
     "fields": {"a": {"b": 1}, "list": [{"x": 1}], "items": 7, "params": {"p": "v"}},
@@ -70,6 +73,7 @@ class TestWorkitem(unittest.TestCase):
 
     def test_fei_and_sid(self):
         self.assertEqual(self.wid.sid, "0_0!s!w")
+        self.assertEqual((self.wid.fei["subid"], self.wid.fei["engine_id"]), ("s", "e"))
         self.assertEqual((self.wid.fei.subid, self.wid.fei["wfid"], self.wid.wfid), ("s", "w", "w"))
 
     def test_lookup_and_set_field(self):
@@ -95,6 +99,88 @@ class TestWorkitem(unittest.TestCase):
 
     def test_unknown_keys_survive_in_order(self):
         self.assertEqual(list(self.wid.to_h()), list(json.loads(TEXT)))
+
+    def test_a_proxy_can_be_copied_pickled_and_compared(self):
+        a = self.wid.fields.a
+        for other in (copy.copy(a), copy.deepcopy(a), pickle.loads(pickle.dumps(a))):
+            self.assertEqual((other, other.as_dict()), (a, {"b": 1}))
+            self.assertIsNot(other.as_dict(), a.as_dict())
+        self.assertEqual(a, {"b": 1})
+        self.assertNotEqual(a, {"b": 2})
+
+    def test_a_workitem_can_be_pickled_for_another_process(self):
+        self.assertEqual(pickle.loads(pickle.dumps(self.wid)), self.wid)
+
+    def test_a_proxy_that_is_assigned_is_its_dict_and_one_of_ones_own_works(self):
+        self.wid.fields.copy = self.wid.fields.a
+        self.wid.fields.copy.b = 5
+        self.assertEqual(self.wid.fields.a.b, 5)
+        mine = {"x": {"y": 1}}
+        DictAttrProxy(mine).x.y = 2
+        self.assertEqual(mine, {"x": {"y": 2}})
+
+    def test_deleting(self):
+        del self.wid.fields.a
+        del self.wid.fields["list"]
+        self.assertEqual(sorted(self.wid.fields), ["items", "params"])
+        with self.assertRaises(KeyError):
+            self.wid.fields["a"]
+
+    def test_whatever_is_read_may_also_be_set(self):
+        for name in ("fei", "sid", "wfid", "wf_name", "participant_name", "dispatched_at", "timed_out", "is_cancel"):
+            getattr(self.wid, name)
+            setattr(self.wid, name, "mine")
+            self.assertEqual(getattr(self.wid, name), "mine")
+        self.assertEqual(self.wid.to_h()["fei"]["wfid"], "w")
+
+    def test_fields_and_params_may_be_replaced(self):
+        mine = {"n": 1, "params": None}
+        self.wid.fields = mine
+        self.wid.params.p = 2
+        self.assertEqual(self.wid.to_h()["fields"], {"n": 1, "params": {"p": 2}})
+        self.wid.params = {"q": 1}
+        self.assertIs(self.wid.fields.as_dict(), mine)
+        self.assertEqual(mine["params"], {"q": 1})
+
+    def test_set_field_goes_through_lists_and_replaces_none_of_them(self):
+        self.wid.set_field("list.0.x", 2)
+        self.wid.set_field("list.0.y.z", 3)
+        self.assertEqual(self.wid.fields.list, [{"x": 2, "y": {"z": 3}}])
+        self.wid.set_field("items.n", 1)
+        self.assertEqual(self.wid.lookup("items.n"), 1)
+        with self.assertRaises(ValueError):
+            self.wid.set_field("list.x", 1)
+        self.assertIsNone(self.wid.lookup("list.9.x"))
+
+    def test_what_is_set_as_forget_counts(self):
+        self.wid.params.forget = True
+        self.wid.forget = False
+        self.assertFalse(self.wid.forget)
+        self.wid.forget = 1
+        self.assertIs(self.wid.forget, True)
+
+    def test_child_id_is_the_last_number_of_expid(self):
+        self.assertEqual(Workitem({"fei": {"expid": "0_1_12"}}).fei.child_id, 12)
+        self.assertIsNone(Workitem({}).fei.child_id)
+
+    def test_a_workitem_of_nothing_can_be_asked_everything(self):
+        wid = Workitem({})
+        self.assertEqual([wid.wfid, wid.wf_name, wid.participant_name, wid.dispatched_at, wid.timed_out, wid.is_cancel,
+                          wid.error, wid.result, wid.trace, wid.forget, wid.lookup("a.b")],
+                         [None, None, None, None, None, False, None, None, None, False, None])
+
+    def test_what_is_no_workitem_is_refused(self):
+        for source in ("[]", "7", b'{"fields": []}', 7):
+            with self.assertRaises(ValueError):
+                Workitem(source)
+
+    def test_controls_are_made_with_and_without_a_message(self):
+        for cls, own in ((WorkItemCtrl, "wid"), (ParticipantCtrl, "config")):
+            self.assertEqual((cls().message, cls("status").message, getattr(cls(), own)), (None, "status", None))
+            for word, told in (("start", "start"), ("stop", "stop"), ("die", "die")):
+                ctrl = cls()
+                getattr(ctrl, word)()
+                self.assertEqual(ctrl.message, told)
 
     def test_dump_is_sorted_and_indented(self):
         self.assertEqual(self.wid.dump(), json.dumps(json.loads(TEXT), sort_keys=True, indent=4))
