@@ -20,9 +20,7 @@ build: ## builds every program into target/skynet/bin
 test: ## gets what the tests need, builds, runs all tests
 	tests/setup
 	$(MAKE) --no-print-directory build
-	cargo test --workspace --no-fail-fast
-	env -i PATH=/usr/bin:/bin PYTHONPATH=exo/python PYTHONDONTWRITEBYTECODE=1 \
-	    python3 -m unittest discover -s exo/python/tests
+	tests/run
 
 demo: build ## shows the main job on real input, in this terminal
 	@demo/need-python
