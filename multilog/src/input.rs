@@ -5,7 +5,6 @@ use crate::logdir::Trouble;
 use crate::say;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use nix::sys::stat::{Mode, umask};
 use std::io::{self, Stdin};
 use std::os::fd::AsFd;
 use unix::signals::SignalPipe;
@@ -32,7 +31,6 @@ struct Input {
 /// # Errors
 /// A sentence that says what is wrong with standard input or the signals.
 pub fn run(outputs: Outputs) -> Result<(), Vec<u8>> {
-    umask(Mode::from_bits_truncate(0o022));
     let fatal = |what: &str, e: &io::Error| format!("unable to {what}: {}", Words(e)).into_bytes();
     let signals = SignalPipe::new(&[Signal::SIGTERM as i32, Signal::SIGALRM as i32])
         .map_err(|e| fatal("watch for signals", &e))?;

@@ -4,7 +4,7 @@
 
 use crate::script::Limits;
 use crate::{old, processor, say};
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -46,10 +46,13 @@ impl LogDir {
     /// What cannot be done.
     pub fn open(dir: &Path, limits: Limits) -> Result<Self, Trouble> {
         let trouble = |verb: &str, name: &str, e| trouble(dir, verb, name, e);
-        match DirBuilder::new().mode(0o700).create(dir) {
-            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(trouble("create directory", "", e)),
-            _ => {}
-        }
+        // Where it cannot be made it may be there already: that shows when it is opened.
+        let _ = DirBuilder::new().mode(0o700).create(dir);
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlag::O_DIRECTORY.bits())
+            .open(dir)
+            .map_err(|e| trouble("open directory", "", e))?;
         let lock = OpenOptions::new().append(true).create(true).mode(0o600).open(dir.join("lock"));
         let lock = lock.map_err(|e| trouble("open", "lock", e))?;
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)

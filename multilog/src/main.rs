@@ -23,12 +23,14 @@ mod pattern;
 mod processor;
 mod script;
 
+use nix::sys::stat::{Mode, umask};
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<Vec<u8>> = std::env::args_os().skip(1).map(OsStringExt::into_vec).collect();
+    umask(Mode::from_bits_truncate(0o022));
     match lines::Outputs::open(script::parse(&args)).and_then(input::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
