@@ -99,7 +99,8 @@ class about(object):
     """While a workitem is in hand: its wfid goes before each line of this thread."""
 
     def __init__(self, wfid):
-        self._wfid = wfid
+        # It came from outside: a line end in it would forge lines.
+        self._wfid = "".join(c if c.isprintable() else "?" for c in str(wfid)) if wfid else None
 
     def __enter__(self):
         _local.wfid = self._wfid
