@@ -33,6 +33,14 @@ impl<'a> Service<'a> {
         Self::new(sandbox, name, "exec sleep 1000")
     }
 
+    /// A service that only sleeps, made as one should while svscan looks on: whole under a dot name, then renamed.
+    pub fn moved_in(sandbox: &'a Sandbox, folder: &str, name: &str) -> Self {
+        let path = format!("{folder}/{name}");
+        let hidden = Self::sleeper(sandbox, format!("{folder}/.{name}"));
+        fs::rename(hidden.path(""), sandbox.path(&path)).unwrap();
+        Self { sandbox, name: path.into() }
+    }
+
     /// Writes `run` anew, replaced by rename as a careful administrator does.
     pub fn run(&self, script: &str) {
         self.sandbox.script(self.name.join("run.new"), script);

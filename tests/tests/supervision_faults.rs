@@ -105,7 +105,7 @@ fn a_new_svscan_starts_no_twins_and_makes_no_noise() {
     assert_eq!((service.wait_until_up(), log.wait_until_up()), pids);
     let second = svscan(&sandbox);
     // It has read its directory when it has taken up one more.
-    Service::sleeper(&sandbox, "scan/marker").wait_until_up();
+    Service::moved_in(&sandbox, "scan", "marker").wait_until_up();
     assert_eq!((service.wait_until_up(), log.wait_until_up()), pids);
     assert_eq!(service.read("starts"), "start\n");
     assert_eq!((second.out(), second.err()), (String::new(), String::new()));
@@ -122,7 +122,7 @@ fn a_new_svscan_takes_over_when_a_supervise_that_it_found_ends() {
     let pid = service.wait_until_up();
     first.kill();
     let second = svscan(&sandbox);
-    Service::sleeper(&sandbox, "scan/marker").wait_until_up();
+    Service::moved_in(&sandbox, "scan", "marker").wait_until_up();
     service.svc("-dx");
     service.wait_until_another(pid);
     assert!(Process::children(second.pid()).iter().any(|process| process.words == "supervise s"));
@@ -184,7 +184,7 @@ fn hup_ends_nothing() {
     let mut svscan = svscan(&sandbox);
     let pid = service.wait_until_up();
     svscan.signal(Signal::SIGHUP);
-    Service::sleeper(&sandbox, "scan/later").wait_until_up();
+    Service::moved_in(&sandbox, "scan", "later").wait_until_up();
     assert!(svscan.runs() && lives(pid));
 }
 

@@ -152,7 +152,7 @@ fn a_log_that_cannot_be_looked_at_keeps_the_service_out(programs: Programs) {
     sandbox.link("scan/s/log", "log");
     let mut svscan = sandbox.start("svscan", &["scan"]);
     svscan.wait_until_it_says("svscan: warning: unable to stat s/log: symbolic link loop\n");
-    Service::sleeper(&sandbox, "scan/marker").wait_until_up();
+    Service::moved_in(&sandbox, "scan", "marker").wait_until_up();
     assert!(!service.path("supervise").exists());
     sandbox.remove("scan/s/log");
     service.wait_until_up();
@@ -165,7 +165,7 @@ fn a_log_that_appears_later_is_not_looked_at(programs: Programs) {
     let _svscan = sandbox.start("svscan", &["scan"]);
     service.wait_until_up();
     let service = service.with_log(LOGGER);
-    Service::sleeper(&sandbox, "scan/marker").wait_until_up();
+    Service::moved_in(&sandbox, "scan", "marker").wait_until_up();
     assert!(!service.path("log/supervise").exists());
 }
 

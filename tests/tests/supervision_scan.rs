@@ -38,7 +38,7 @@ fn supervises(svscan: &Running) -> Vec<String> {
 
 /// Waits until svscan has read its directory again: until it has taken up one more service, which stays.
 fn next_scan(sandbox: &Sandbox, marker: &str) {
-    Service::sleeper(sandbox, format!("scan/{marker}")).wait_until_up();
+    Service::moved_in(sandbox, "scan", marker).wait_until_up();
 }
 
 /// "each subdirectory (or link to one) … gets a `supervise NAME`".
@@ -102,11 +102,7 @@ fn a_service_that_appears_later_is_started(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let svscan = svscan(&sandbox);
     next_scan(&sandbox, "first");
-    // As one should: whole under a dot name, then renamed.
-    Service::sleeper(&sandbox, "scan/.later");
-    fs::rename(sandbox.path("scan/.later"), sandbox.path("scan/later")).unwrap();
-    let later = Service::empty(&sandbox, "scan/later");
-    later.wait_until_up();
+    Service::moved_in(&sandbox, "scan", "later").wait_until_up();
     assert_eq!(supervises(&svscan), ["first", "later"]);
     assert_eq!(svscan.err(), "");
 }

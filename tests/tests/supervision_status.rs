@@ -40,6 +40,8 @@ fn the_status_of_a_service_that_is_up(programs: Programs) {
     let before = Tai64n::now();
     let _supervise = service.supervise();
     service.wait_until_it_holds("pid", "\n");
+    // The child may be faster than the supervise that writes about it.
+    service.wait_until_up();
     let bytes = fs::read(service.path("supervise/status")).unwrap();
     let label = Tai64n::from_bytes(bytes[..12].try_into().unwrap()).to_system_time().unwrap();
     assert!(before.to_system_time().unwrap() <= label && label <= SystemTime::now());
