@@ -4,7 +4,7 @@
 //! NAME/run                 what supervise runs
 //! NAME/down                its presence: do not start at first
 //! NAME/log/                a service directory of its own; its run reads NAME's standard output
-//! NAME/supervise/lock      one supervise per directory                        [station]
+//! NAME/supervise/lock      one supervise per directory, and which             [station], [holder]
 //! NAME/supervise/control   FIFO: one letter per command                       [control], [client]
 //! NAME/supervise/ok        FIFO: can be opened for writing while supervise runs [client]
 //! NAME/supervise/status    18 bytes of daemontools, then ours                 [status]
@@ -16,6 +16,8 @@
 
 pub mod client;
 pub mod control;
+pub mod errand;
+pub mod holder;
 pub mod names;
 pub mod station;
 pub mod status;

@@ -1,14 +1,14 @@
 //! supervise's side of a service directory: lock, FIFOs, and the status it writes.
 
-use crate::names;
 use crate::status::{FULL, Status};
+use crate::{holder, names};
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use unix::fds::open_nonblocking;
 
@@ -42,6 +42,8 @@ impl Station {
         let lock = private(names::LOCK)
             .map_err(|error| Trouble { verb: "open", file: names::LOCK, error })
             .and_then(acquire)?;
+        // Without it (a full disk) a new svscan looks at us every few seconds instead of waiting for our end.
+        let _ = holder::record(&lock);
         make_fifo(names::CONTROL)?;
         let control = open_fifo(names::CONTROL, OFlag::O_RDONLY)?;
         let control_writer = open_fifo(names::CONTROL, OFlag::O_WRONLY)?;
@@ -87,10 +89,7 @@ impl Station {
 /// Whether the recorded status may be believed when it says which process to signal: the directory,
 /// `supervise/` and the status must be ours, and nobody else may write them.
 pub fn status_is_ours() -> bool {
-    let me = nix::unistd::geteuid().as_raw();
-    [".", names::SUPERVISE, names::STATUS]
-        .iter()
-        .all(|file| fs::symlink_metadata(file).is_ok_and(|meta| meta.uid() == me && meta.mode() & 0o022 == 0))
+    holder::is_ours(Path::new("."), &[".", names::SUPERVISE, names::STATUS])
 }
 
 /// Makes `supervise/`, or the folder that a dangling link of that name points to (Debian's packages link it

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use servicedir::control::Command;
+use servicedir::errand::{self, Errand};
 use servicedir::names;
 use servicedir::station::{Station, Trouble};
 use servicedir::status::{self, More, Status};
@@ -15,9 +16,10 @@ use std::collections::VecDeque;
 use std::ffi::{CString, OsStr};
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
+use unix::fds;
 use unix::gated::Program;
 use unix::process::{self, Exit};
 use unix::signals::SignalPipe;
@@ -43,11 +45,14 @@ pub struct Supervisor {
     last_exit: Option<Exit>,
     starts: u32,
     unrecorded: bool,
+    /// Both ends of the pipe of a log pair.
+    pair: Option<OwnedFd>,
 }
 
 impl Supervisor {
-    /// Goes to `dir`, takes it, and adopts its service if that outlived an earlier supervise.
-    pub fn open(dir: &OsStr) -> Result<Self, Fatal> {
+    /// Goes to `dir`, takes it, and adopts its service if that outlived an earlier supervise. `None` where the
+    /// svscan that started us has died before that: the next one cannot know of us.
+    pub fn open(dir: &OsStr) -> Result<Option<Self>, Fatal> {
         let name = dir.as_bytes();
         let fatal = |verb: &str, file: &str, e: &io::Error| Fatal(sentence(name, verb, file, Words(e)));
         std::env::set_current_dir(dir).map_err(|e| fatal("chdir to", "", &e))?;
@@ -59,12 +64,16 @@ impl Supervisor {
             Err(e) => return Err(fatal("stat", names::DOWN, &e)),
         };
         let station = Station::open().map_err(|t| Fatal(t.sentence(name)))?;
+        let errand = std::env::var_os(errand::VARIABLE).and_then(|value| Errand::parse(&value));
+        if errand.is_some_and(|errand| !errand.svscan_lives()) {
+            return Ok(None);
+        }
         let adopted = Child::adopt();
         let machine = match &adopted {
             Some((child, status)) => Machine::adopting(child.pid(), status.paused, status.want),
             None => Machine::new(down),
         };
-        Ok(Self {
+        Ok(Some(Self {
             dir: name.to_vec(),
             station,
             signals,
@@ -76,7 +85,8 @@ impl Supervisor {
             last_exit: None,
             starts: 0,
             unrecorded: false,
-        })
+            pair: errand.and_then(|errand| pair(errand.pipe?)),
+        }))
     }
 
     /// Supervises until told to exit.
@@ -163,6 +173,10 @@ impl Supervisor {
         while let Some(event) = events.pop_front() {
             let (machine, actions) = self.machine.step(self.now(), event);
             self.machine = machine;
+            if machine.leaving {
+                // A logger ends when its pipe does: that must not wait for us.
+                self.pair = None;
+            }
             for action in actions {
                 match action {
                     Action::Start => events.push_back(self.start()),
@@ -243,11 +257,20 @@ impl Supervisor {
     }
 }
 
+/// Both ends of the pair's pipe that this standard descriptor leads to. Without them all works, but the pipe
+/// lives no longer than svscan.
+fn pair(fd: i32) -> Option<OwnedFd> {
+    match fd {
+        0 => fds::whole_pipe(io::stdin()).ok(),
+        _ => fds::whole_pipe(io::stdout()).ok(),
+    }
+}
+
 /// `./run`, and the line its child writes when that cannot be executed.
 fn program(dir: &[u8]) -> Program {
     let complaint = [b"supervise: fatal: ".as_slice(), &sentence(dir, "start", names::RUN, "")].concat();
     // The directory's name came in as an argument: it holds no NUL.
-    Program::new(c"./run".into(), CString::new(complaint).unwrap_or_default())
+    Program::new(c"./run".into(), CString::new(complaint).unwrap_or_default(), errand::VARIABLE)
 }
 
 /// `unable to VERB DIR/FILE: REASON`.

@@ -1,9 +1,12 @@
 //! Descriptors: pipes that no child inherits, FIFOs, inherited descriptors.
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
+use std::fmt::Display;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// A pipe (read end, write end); both are closed on exec.
@@ -12,6 +15,28 @@ use std::path::Path;
 /// What `pipe2` reports.
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(OFlag::O_CLOEXEC)?)
+}
+
+/// Another descriptor of the pipe that `fd` is an end of, for both directions at once: as long as it is open,
+/// what is in the pipe stays, a writer meets no SIGPIPE and a reader no end of file.
+///
+/// # Errors
+/// What opening it through /proc reports; EINVAL where it is no pipe.
+pub fn whole_pipe(fd: impl AsFd) -> io::Result<OwnedFd> {
+    whole_pipe_of("self", fd.as_fd().as_raw_fd())
+}
+
+/// As [`whole_pipe`], for a descriptor of another process.
+///
+/// # Errors
+/// What opening it through /proc reports; EINVAL where it is no pipe.
+pub fn whole_pipe_of(pid: impl Display, fd: RawFd) -> io::Result<OwnedFd> {
+    let path = format!("/proc/{pid}/fd/{fd}");
+    // Looked at first: opening what is no pipe (a terminal, a tape) can have effects.
+    if !std::fs::read_link(&path)?.as_os_str().as_bytes().starts_with(b"pipe:[") {
+        return Err(Errno::EINVAL.into());
+    }
+    open_nonblocking(Path::new(&path), OFlag::O_RDWR)
 }
 
 /// Opens a file non-blocking and closed on exec: FIFOs are opened this way, from either side.
@@ -29,4 +54,26 @@ pub fn open_nonblocking(path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
 pub fn set_cloexec(fd: impl AsFd) -> io::Result<()> {
     fcntl(fd.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn what_is_in_a_pipe_stays_while_the_whole_pipe_is_open() {
+        let (read, write) = pipe().unwrap();
+        let whole = whole_pipe(&write).unwrap();
+        std::fs::File::from(write).write_all(b"line").unwrap();
+        drop(read);
+        let mut again = [0; 9];
+        assert_eq!(std::fs::File::from(whole).read(&mut again).unwrap(), 4);
+    }
+
+    #[test]
+    fn what_is_no_pipe_is_refused() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(whole_pipe(&file).unwrap_err().raw_os_error(), Some(Errno::EINVAL as i32));
+    }
 }

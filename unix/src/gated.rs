@@ -21,16 +21,17 @@ pub struct Program {
 }
 
 impl Program {
-    /// `path` with itself as only argument and the present environment. When it cannot be executed the child
+    /// `path` with itself as only argument and the present environment without the variable `hidden`. When it cannot be executed the child
     /// writes `complaint`, the error's word and a newline to standard error and exits 111.
-    pub fn new(path: CString, complaint: CString) -> Self {
+    pub fn new(path: CString, complaint: CString, hidden: &str) -> Self {
         use std::os::unix::ffi::OsStringExt;
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            let mut entry = name.into_vec();
-            entry.push(b'=');
-            entry.extend(value.into_vec());
-            CString::new(entry).ok() // an environment never holds NUL
-        });
+        let environment =
+            std::env::vars_os().filter(|(name, _)| name != hidden).filter_map(|(name, value)| {
+                let mut entry = name.into_vec();
+                entry.push(b'=');
+                entry.extend(value.into_vec());
+                CString::new(entry).ok() // an environment never holds NUL
+            });
         Self { path, environment: environment.collect(), complaint }
     }
 
@@ -139,7 +140,7 @@ mod tests {
     }
 
     fn program(path: &str) -> Program {
-        Program::new(CString::new(path).unwrap(), c"test: fatal: unable to start it: ".into())
+        Program::new(CString::new(path).unwrap(), c"test: fatal: unable to start it: ".into(), "")
     }
 
     #[test]

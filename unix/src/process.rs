@@ -41,6 +41,11 @@ impl Identity {
     }
 }
 
+/// The pid of the parent.
+pub fn parent() -> i32 {
+    nix::unistd::getppid().as_raw()
+}
+
 /// Start time of a process in clock ticks since boot.
 ///
 /// # Errors

@@ -1,0 +1,90 @@
+//! Who holds `supervise/lock`: the supervise writes itself into the file, so that a svscan that did not start it
+//! can wait for its end and take the pipe of its log pair from it.
+//!
+//! Format: a line `PID START BOOT`: pid, start time in clock ticks since boot (decimal), boot id (32 hexadecimal
+//! digits). daemontools leaves the file empty. The line is believed only where nobody else could have written it.
+
+use crate::names;
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use unix::process::Identity;
+
+/// Writes this process into the lock file that it holds.
+///
+/// # Errors
+/// What looking at /proc or writing reports; the file is then empty or not to be believed.
+pub fn record(mut lock: &File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.write_all(line(&Identity::own()?).as_bytes())
+}
+
+/// The supervise that wrote itself into the lock file of `dir`, as far as that is to be believed. It may be
+/// long gone: compare it with the process.
+pub fn recorded(dir: &Path) -> Option<Identity> {
+    is_ours(dir, &[".", names::SUPERVISE, names::LOCK])
+        .then(|| fs::read(dir.join(names::LOCK)).ok())?
+        .and_then(|b| parse(&b))
+}
+
+/// Whether somebody holds the lock of `dir`. It is taken for a moment to find out: ask only where no supervise
+/// of one's own is just starting.
+pub fn is_held(dir: &Path) -> bool {
+    let Ok(file) = File::open(dir.join(names::LOCK)) else { return false };
+    Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
+}
+
+/// Whether all these files in `dir` belong to this process's user and nobody else may write them.
+pub fn is_ours(dir: &Path, files: &[&str]) -> bool {
+    let me = nix::unistd::geteuid().as_raw();
+    let ours = |meta: fs::Metadata| meta.uid() == me && meta.mode() & 0o022 == 0;
+    files.iter().all(|file| fs::symlink_metadata(dir.join(file)).is_ok_and(ours))
+}
+
+fn line(who: &Identity) -> String {
+    let boot: String = who.boot_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{} {} {boot}\n", who.pid, who.start_time)
+}
+
+fn parse(bytes: &[u8]) -> Option<Identity> {
+    let text = str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+    let mut words = text.split(' ');
+    let (pid, start_time) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let digits = words.next().filter(|digits| digits.len() == 32 && digits.is_ascii())?;
+    let mut boot_id = [0; 16];
+    for (i, byte) in boot_id.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).ok()?;
+    }
+    (pid > 0 && words.next().is_none()).then_some(Identity { pid, start_time, boot_id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_survives_a_round_trip() {
+        let who = Identity { pid: 42, start_time: 987_654_321, boot_id: *b"\x00\x01sixteen bytes\xff" };
+        assert_eq!(parse(line(&who).as_bytes()), Some(who));
+    }
+
+    #[test]
+    fn what_is_no_whole_line_is_nobody() {
+        let whole = "42 7 000102030405060708090a0b0c0d0e0f\n";
+        assert!(parse(whole.as_bytes()).is_some());
+        for bad in [
+            "",
+            "\n",
+            "42",
+            &whole[..20],
+            whole.trim_end(),
+            &format!("-{whole}"),
+            &format!("{}x\n", whole.trim_end()),
+        ] {
+            assert_eq!(parse(bad.as_bytes()), None, "{bad:?}");
+        }
+        assert_eq!(parse("42 7 é00102030405060708090a0b0c0d0e0\n".as_bytes()), None);
+    }
+}
