@@ -6,7 +6,7 @@ SMALL   := svscan supervise multilog svctl
 SMALLFLAGS := -C target-feature=+crt-static -C relocation-model=static
 DYNAMIC := setuidgid exo skynet skynet-broker
 
-.PHONY: help build demo test bench lint doc clean
+.PHONY: help build demo test bench fuzz lint doc clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,8 +30,12 @@ bench: build ## ours beside the peers, as ratios
 	tests/setup peers
 	cargo run --quiet --release -p benches
 
+fuzz: ## every parser for SECONDS each (10); FUZZ names some of them
+	fuzz/run $(or $(SECONDS),10) $(FUZZ)
+
 lint: ## cargo fmt and clippy, and no aws-lc in the tree
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@! cargo tree --workspace -i aws-lc-rs >/dev/null 2>&1 || { echo "lint: aws-lc-rs is in the tree (see cargo tree -i aws-lc-rs)" >&2; exit 1; }
 

@@ -1,8 +1,8 @@
 //! One read as lines: what each output gets of it.
 
 use crate::logdir::{LogDir, Trouble};
-use crate::pattern;
-use crate::script::{Action, Script};
+use multilog::pattern;
+use multilog::script::{Action, Script};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;

@@ -2,8 +2,8 @@
 //!
 //! The owner's x bit of a file says that it is complete and on disk.
 
-use crate::script::Limits;
 use crate::{old, processor, say};
+use multilog::script::Limits;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};

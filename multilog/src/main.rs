@@ -19,10 +19,9 @@ mod input;
 mod lines;
 mod logdir;
 mod old;
-mod pattern;
 mod processor;
-mod script;
 
+use multilog::script;
 use nix::sys::stat::{Mode, umask};
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
