@@ -9,5 +9,6 @@
 mod backoff;
 mod broker;
 mod link;
+pub mod rpc;
 
 pub use link::{Delivery, Event, Link, Options, Tag};
