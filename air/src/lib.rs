@@ -6,6 +6,7 @@
 //! gone does nothing, as the broker has taken it back already.
 #![forbid(unsafe_code)]
 
+pub mod amqp;
 mod backoff;
 mod broker;
 mod link;
