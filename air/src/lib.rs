@@ -10,6 +10,7 @@ pub mod amqp;
 mod backoff;
 mod broker;
 mod link;
+pub mod once;
 pub mod rpc;
 
 pub use link::{Delivery, Event, Link, Options, Tag};

@@ -1,7 +1,8 @@
 //! A file checked against the schema. Every complaint names file, line, key, and what to write instead.
 
-use crate::schema::{FIELD, KEYS, Kind};
-use crate::{names, units};
+use crate::original::Original;
+use crate::schema::{FIELD, KEYS, Key, Kind};
+use crate::{ini, names, original, units};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -67,6 +68,8 @@ pub struct Checked {
     pub own: Values,
     /// Names of own tables that look like a slip of the pen.
     pub warnings: Vec<String>,
+    /// What it is where it is of the original's form.
+    pub original: Option<Original>,
 }
 
 /// Reads and checks a file; one that does not exist says nothing.
@@ -87,9 +90,8 @@ pub fn read(file: &Path) -> Result<Checked, ConfigError> {
 /// [`ConfigError`], with file and line.
 pub fn check(file: &Path, text: &str) -> Result<Checked, ConfigError> {
     let lines = Lines { file, text };
-    if let Some(line) = text.lines().position(is_ini_header) {
-        let reason = "this is the INI form of the original SkyNET, which is not read yet: write TOML".into();
-        return Err(ConfigError::At { place: Place { file: file.into(), line: line + 1 }, reason });
+    if ini::is_ini(text) {
+        return original::check(file, text);
     }
     let table = DeTable::parse(text).map_err(|e| {
         let at = e.span().map_or(0, |span| span.start);
@@ -98,8 +100,8 @@ pub fn check(file: &Path, text: &str) -> Result<Checked, ConfigError> {
     let mut checked = Checked::default();
     for (key, value) in table.get_ref() {
         let (name, place) = (key.get_ref().to_string(), lines.place(key.span().start));
-        match KEYS.iter().find(|(known, _)| *known == name) {
-            Some((_, kind)) => {
+        match KEYS.iter().find(|key| key.name == name) {
+            Some(Key { kind, .. }) => {
                 lines.check(&name, *kind, value)?;
                 let value = convert(value.get_ref());
                 if let Kind::Open(_) = kind {
@@ -121,13 +123,6 @@ pub fn check(file: &Path, text: &str) -> Result<Checked, ConfigError> {
     Ok(checked)
 }
 
-fn is_ini_header(line: &str) -> bool {
-    let header =
-        line.trim().strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(name, _)| name.trim());
-    header
-        .is_some_and(|name| ["boss", "participant", "skynet"].contains(&name) || name.starts_with("program:"))
-}
-
 struct Lines<'a> {
     file: &'a Path,
     text: &'a str,
@@ -143,8 +138,8 @@ impl Lines<'_> {
         ConfigError::At { place: self.place(offset), reason }
     }
 
-    fn unknown(&self, offset: usize, name: &str, known: &[(&str, Kind)]) -> ConfigError {
-        let near = nearest(name, known.iter().map(|(known, _)| *known));
+    fn unknown(&self, offset: usize, name: &str, known: &[Key]) -> ConfigError {
+        let near = nearest(name, known.iter().map(|key| key.name));
         let hint = near.map_or_else(String::new, |near| format!(" (did you mean \"{near}\"?)"));
         self.error(offset, format!("unknown key \"{name}\"{hint}"))
     }
@@ -172,18 +167,33 @@ impl Lines<'_> {
     fn check_table(
         &self,
         name: &str,
-        keys: &[(&str, Kind)],
+        keys: &[Key],
         table: &DeTable<'_>,
         closed: bool,
     ) -> Result<(), ConfigError> {
         for (key, value) in table {
-            match keys.iter().find(|(known, _)| *known == key.get_ref()) {
-                Some((known, kind)) => self.check(&format!("{name}.{known}"), *kind, value)?,
+            match keys.iter().find(|known| known.name == key.get_ref()) {
+                Some(known) => self.check(&format!("{name}.{}", known.name), known.kind, value)?,
                 None if closed => return Err(self.unknown(key.span().start, key.get_ref(), keys)),
                 None => {}
             }
         }
         Ok(())
+    }
+}
+
+/// Complains about a text that does not fit its key, as the TOML form would.
+///
+/// # Errors
+/// [`ConfigError`], with file and line.
+pub fn check_text(place: &Place, name: &str, text: &str) -> Result<(), ConfigError> {
+    let value = DeValue::String(text.into());
+    match KEYS.iter().find(|key| key.name == name) {
+        Some(key) if !fits(key.kind, &value) => {
+            let reason = format!("{name} takes {}, not {}", key.kind.expected(), describe(&value));
+            Err(ConfigError::At { place: place.clone(), reason })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -204,6 +214,8 @@ fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
         Kind::Duration => text.is_some_and(|t| units::duration(t).is_some()),
         Kind::Size => text.is_some_and(|t| units::size(t).is_some()),
         Kind::OneOf(words) => text.is_some_and(|t| words.contains(&t)),
+        Kind::Pattern => text.is_some_and(|t| regex::Regex::new(t).is_ok()),
+        Kind::Class => text.is_some_and(names::is_class),
         Kind::Table(_) | Kind::Open(_) | Kind::Fields => false,
     }
 }
@@ -247,9 +259,8 @@ fn convert(value: &DeValue<'_>) -> toml::Value {
 }
 
 fn nearest_table(name: &str) -> Option<&'static str> {
-    let tables =
-        KEYS.iter().filter(|(_, kind)| matches!(kind, Kind::Table(_) | Kind::Open(_) | Kind::Fields));
-    nearest(name, tables.map(|(table, _)| *table)).filter(|near| strsim::levenshtein(near, name) <= 2)
+    let tables = KEYS.iter().filter(|key| matches!(key.kind, Kind::Table(_) | Kind::Open(_) | Kind::Fields));
+    nearest(name, tables.map(|table| table.name)).filter(|near| strsim::levenshtein(near, name) <= 2)
 }
 
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -295,18 +306,6 @@ mod tests {
             ("[amqp.tls]\nca = true", "config.exo:2: amqp.tls.ca takes a text that is not empty, not true"),
             ("[fields]\nx = \"string\"", "config.exo:2: fields.x takes a table, not \"string\""),
             ("zzzzzz = 1", "config.exo:1: unknown key \"zzzzzz\""),
-            (
-                "grace = \"5s\"\n\n [ boss ] # as it was\namqp_host = h",
-                "config.exo:3: this is the INI form of the original SkyNET, which is not read yet: write TOML",
-            ),
-            (
-                "[program:sizer]\ncommand = /x",
-                "config.exo:1: this is the INI form of the original SkyNET, which is not read yet: write TOML",
-            ),
-            (
-                "\n[participant]\nname = x",
-                "config.exo:2: this is the INI form of the original SkyNET, which is not read yet: write TOML",
-            ),
             ("a = 1\nb = ", "config.exo:2: string values must be quoted, expected literal string"),
         ] {
             let error = check(Path::new("config.exo"), text).unwrap_err().to_string();

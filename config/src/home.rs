@@ -25,6 +25,11 @@ impl Home {
         self.place("boss.conf", "/etc/boss/boss.conf")
     }
 
+    /// The folder of the original's files: skynet.conf, conf.d, NAME.conf, skynet.env, NAME.env.
+    pub fn original(&self) -> PathBuf {
+        self.place("skynet", "/etc/skynet")
+    }
+
     /// The state folder of a participant.
     pub fn state_dir(&self, name: &str) -> PathBuf {
         self.place("participants", "/var/lib/boss/participants").join(name)

@@ -1,19 +1,27 @@
-//! The settings of a participant: `boss.conf` first, `config.exo` on top, both TOML.
+//! The settings of a participant: `boss.conf` first, `config.exo` on top, both TOML; and the files of the original.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`home`] | where things lie, system-wide or under `$SKYNET_HOME` |
+//! | [`layers`] | which files are read, in which order |
 //! | [`schema`] | the one table of keys and what each takes |
 //! | [`file`] | a file checked against the schema; errors name file, line and nearest known key |
+//! | [`ini`] | the form of the original's files |
+//! | [`original`] | which of the original's keys are ours |
+//! | [`address`] | the broker's address: one URL, or four keys |
 //! | [`names`] | what may be called what |
 //! | [`paths`] | relative paths count from the file that says them |
 //! | [`units`] | `60s`, `64M` |
 //! | [`settings`] | the effective settings |
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod file;
 pub mod home;
+pub mod ini;
+pub mod layers;
 pub mod names;
+pub mod original;
 pub mod paths;
 pub mod schema;
 pub mod settings;

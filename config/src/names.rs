@@ -11,6 +11,17 @@ pub fn is_queue(name: &str) -> bool {
     (1..=255).contains(&name.len()) && !name.starts_with("amq.") && !name.contains(char::is_control)
 }
 
+/// `module:Class` of Python's, or nothing.
+pub fn is_class(text: &str) -> bool {
+    let word = |w: &str| {
+        !w.is_empty()
+            && !w.starts_with(|c: char| c.is_ascii_digit())
+            && w.chars().all(|c| c.is_alphanumeric() || c == '_')
+    };
+    text.is_empty()
+        || text.split_once(':').is_some_and(|(module, class)| module.split('.').all(word) && word(class))
+}
+
 /// Whether this is the URL of a broker: scheme, host, and a port that is a number.
 pub fn is_broker(url: &str) -> bool {
     let Some(rest) = url.strip_prefix("amqp://").or_else(|| url.strip_prefix("amqps://")) else {
@@ -51,6 +62,22 @@ mod tests {
         }
         assert!(is_participant(&"x".repeat(200)) && !is_participant(&"x".repeat(201)));
         assert!(is_queue(&"x".repeat(255)) && !is_queue(&"x".repeat(256)));
+    }
+
+    #[test]
+    fn a_class_is_named_with_its_module() {
+        for (text, good) in [
+            ("", true),
+            ("m:C", true),
+            ("a.b:C_1", true),
+            ("C", false),
+            ("m:", false),
+            (":C", false),
+            ("m:C:D", false),
+            ("a..b:C", false),
+        ] {
+            assert_eq!(is_class(text), good, "{text}");
+        }
     }
 
     #[test]

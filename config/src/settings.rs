@@ -1,7 +1,8 @@
 //! The effective settings of a participant.
 
-use crate::file::{self, ConfigError, Values};
-use crate::{Home, names, paths, units};
+use crate::file::ConfigError;
+use crate::layers::{self, Layer, Layers};
+use crate::{Home, names, units};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -131,8 +132,14 @@ pub struct Settings {
     pub notify: Vec<String>,
     /// What the fields of a workitem must be.
     pub fields: BTreeMap<String, Field>,
-    /// The participant's own tables.
-    pub sections: toml::Table,
+    /// What the handler gets of each file, in the order they were read.
+    pub layers: Vec<Layer>,
+    /// The logger's level; may be nonsense.
+    pub log_level: Option<String>,
+    /// Variables for the participant.
+    pub environment: Vec<(String, String)>,
+    /// All files that were read.
+    pub files: Vec<PathBuf>,
     /// The folder of the service.
     pub dir: PathBuf,
 }
@@ -140,7 +147,7 @@ pub struct Settings {
 /// The effective settings and what looks like a slip of the pen.
 pub type Loaded = (Settings, Vec<String>);
 
-/// Reads `boss.conf` of the tree and the configuration file on top. The participant's name defaults to the
+/// Reads the files of [`layers`] one on top of the other. The participant's name defaults to the
 /// folder in which the file was named; relative paths count from where the file that says them really is.
 ///
 /// # Errors
@@ -150,70 +157,51 @@ pub fn load(home: &Home, config: &Path) -> Result<Loaded, ConfigError> {
     let real = config.canonicalize().map_err(problem)?;
     let named = std::path::absolute(config).map_err(problem)?;
     let folder = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_path_buf();
-    let boss_conf = home.boss_conf();
-    let mut system = file::read(&boss_conf)?;
-    let mut own = file::read(config)?;
-    paths::resolve(&mut system.known, &folder(&boss_conf.canonicalize().unwrap_or(boss_conf)));
-    paths::resolve(&mut own.known, &folder(&real));
-    let values = merge(system.known, own.known);
-    let sections = merge(system.own, own.own).into_iter().map(|(name, (table, _))| (name, table)).collect();
-    let warnings = [system.warnings, own.warnings].concat();
-    let values = Read { values, config, base: folder(&real) };
-    let settings = values.settings(home, &folder(&named), sections)?;
+    let dir = folder(&named);
+    let all = layers::read(home, config, folder_name(&dir))?;
+    let warnings = all.warnings.clone();
+    let values = Read { config, base: folder(&real), all };
+    let settings = values.settings(home, &dir)?;
     Ok((settings, warnings))
 }
 
-/// The later file wins; of tables, each key.
-fn merge(mut values: Values, later: Values) -> Values {
-    for (key, (value, place)) in later {
-        match (values.get_mut(&key), value) {
-            (Some((toml::Value::Table(old), old_place)), toml::Value::Table(new)) => {
-                if key == "amqp" && (new.contains_key("url") || new.contains_key("urls")) {
-                    // One file's brokers are not another's.
-                    old.remove("url");
-                    old.remove("urls");
-                }
-                overlay(old, new);
-                *old_place = place;
-            }
-            (_, value) => {
-                values.insert(key, (value, place));
-            }
-        }
-    }
-    values
-}
-
-fn overlay(old: &mut toml::Table, new: toml::Table) {
-    for (key, value) in new {
-        match (old.get_mut(&key), value) {
-            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => overlay(old, new),
-            (_, value) => {
-                old.insert(key, value);
-            }
-        }
-    }
+/// The folder's name without an instance's number: `NAME@2` … work for NAME.
+fn folder_name(dir: &Path) -> &str {
+    let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.split('@').next().unwrap_or_default()
 }
 
 struct Read<'a> {
-    values: Values,
+    all: Layers,
     config: &'a Path,
     base: PathBuf,
 }
 
 impl Read<'_> {
-    fn settings(&self, home: &Home, dir: &Path, sections: toml::Table) -> Result<Settings, ConfigError> {
-        let folder = dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        // Instances NAME@2 … work for NAME.
-        let default = folder.split('@').next().unwrap_or_default().to_owned();
-        let name = self.text("name").unwrap_or(default);
+    fn settings(&self, home: &Home, dir: &Path) -> Result<Settings, ConfigError> {
+        let said = self.text("name").or_else(|| self.all.program().map(str::to_owned));
+        let name = said.unwrap_or_else(|| folder_name(dir).to_owned());
         if !names::is_participant(&name) {
-            let reason = format!("the folder's name {folder:?} is no name for a participant: set name");
+            let reason = match self.all.program() {
+                Some(program) => {
+                    format!("[program:{program}] is no name for a participant: set name in [participant]")
+                }
+                None => {
+                    let folder = dir.file_name().unwrap_or_default();
+                    format!("the folder's name {folder:?} is no name for a participant: set name")
+                }
+            };
             return Err(ConfigError::In { file: self.config.into(), reason });
         }
         let queue = self.text("queue").unwrap_or_else(|| name.clone());
         if !names::is_queue(&queue) {
             return Err(self.error("name", format!("{queue:?} is no name for a queue: set queue")));
+        }
+        let amqp = self.urls();
+        if !amqp.iter().all(|url| names::is_broker(url.secret())) {
+            let reason =
+                "the broker's address cannot be made of this: amqp_host takes HOST or HOST:PORT".into();
+            return Err(self.error("amqp", reason));
         }
         let concurrency = self.count("concurrency", 1);
         let prefetch = match self.count("prefetch", 0) {
@@ -222,7 +210,10 @@ impl Read<'_> {
         };
         Ok(Settings {
             regexp: self.text("regexp").unwrap_or_else(|| name.clone()),
-            code: self.base.join(self.text("code").unwrap_or_else(|| format!("{name}.py"))),
+            code: self.base.join(self.text("code").unwrap_or_else(|| match self.all.original {
+                true => "participant_logic.py".into(),
+                false => format!("{name}.py"),
+            })),
             exec: self.texts(self.get("exec")),
             python: self.text("python").unwrap_or_else(|| "python3".into()),
             user: self.text("user"),
@@ -246,7 +237,7 @@ impl Read<'_> {
             queue_type: self.text("queue_type").unwrap_or_else(|| "classic".into()),
             exoskeleton: self.text("exoskeleton").unwrap_or_default(),
             log_format: self.text("log_format").unwrap_or_else(|| "text".into()),
-            amqp: self.urls(),
+            amqp,
             tls: self.tls(),
             failed: Failed {
                 max: self.within("failed", "max").and_then(number).unwrap_or(1000),
@@ -259,7 +250,10 @@ impl Read<'_> {
                 .unwrap_or(Duration::from_secs(90 * 86_400)),
             notify: self.texts(self.within("notify", "command")),
             fields: self.fields(),
-            sections,
+            layers: self.all.layers.clone(),
+            log_level: self.all.log_level.clone(),
+            environment: self.all.environment.clone(),
+            files: self.all.files.clone(),
             dir: dir.to_path_buf(),
             name,
             queue,
@@ -267,14 +261,14 @@ impl Read<'_> {
     }
 
     fn error(&self, key: &str, reason: String) -> ConfigError {
-        match self.values.get(key) {
-            Some((_, place)) => ConfigError::At { place: place.clone(), reason },
+        match layers::place_of(&self.all.values, key) {
+            Some(place) => ConfigError::At { place, reason },
             None => ConfigError::In { file: self.config.into(), reason },
         }
     }
 
     fn get(&self, key: &str) -> Option<&toml::Value> {
-        self.values.get(key).map(|(value, _)| value)
+        self.all.values.get(key).map(|(value, _)| value)
     }
 
     fn within(&self, table: &str, key: &str) -> Option<&toml::Value> {

@@ -26,7 +26,7 @@ const LAST_LINES: usize = 5;
 /// Runs the program of `exec = [...]`.
 pub struct ExecWorkers {
     settings: Arc<Settings>,
-    environment: Vec<(&'static str, OsString)>,
+    environment: Vec<(OsString, OsString)>,
     reports: UnboundedSender<Report>,
     groups: Arc<Mutex<HashMap<u64, Pid>>>,
 }
@@ -35,7 +35,7 @@ impl ExecWorkers {
     /// Workers whose programs get these variables too. Must be called within a tokio runtime.
     pub fn new(
         settings: Arc<Settings>,
-        environment: Vec<(&'static str, OsString)>,
+        environment: Vec<(OsString, OsString)>,
         reports: UnboundedSender<Report>,
     ) -> Self {
         Self { settings, environment, reports, groups: Arc::default() }
@@ -102,7 +102,7 @@ async fn handle(
     }
 }
 
-fn start(settings: &Settings, environment: &[(&str, OsString)], job: &Job) -> io::Result<Child> {
+fn start(settings: &Settings, environment: &[(OsString, OsString)], job: &Job) -> io::Result<Child> {
     let (program, args) = settings.exec.split_first().ok_or(io::ErrorKind::NotFound)?;
     Command::new(program)
         .args(args)

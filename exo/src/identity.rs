@@ -13,7 +13,7 @@ use unix::privileges;
 const DEFAULTS: [&str; 2] = ["boss", "nobody"];
 
 /// Variables for the program that does the work.
-pub type Environment = Vec<(&'static str, OsString)>;
+pub type Environment = Vec<(OsString, OsString)>;
 
 /// Becomes the user that the settings ask for, with the state folder made for it. Returns the variables that
 /// tell the user's programs who they are.
@@ -23,7 +23,7 @@ pub type Environment = Vec<(&'static str, OsString)>;
 pub fn assume(settings: &Settings, files: &[PathBuf]) -> Result<Environment, String> {
     if !privileges::is_root() {
         keep(settings)?;
-        return Ok(vec![]);
+        return Ok(own(settings).collect());
     }
     for file in files {
         trust::check(file).map_err(|distrust| distrust.to_string())?;
@@ -33,7 +33,13 @@ pub fn assume(settings: &Settings, files: &[PathBuf]) -> Result<Environment, Str
     if !user.uid.is_root() {
         privileges::become_user(&user).map_err(|e| format!("cannot become {}: {e}", user.name))?;
     }
-    Ok(vec![("HOME", user.dir.into()), ("USER", user.name.into())])
+    let account = [("HOME".into(), user.dir.into()), ("USER".into(), user.name.into())];
+    Ok(account.into_iter().chain(own(settings)).collect())
+}
+
+/// What the files of the original set; it comes after what the account says, and wins.
+fn own(settings: &Settings) -> impl Iterator<Item = (OsString, OsString)> + '_ {
+    settings.environment.iter().map(|(name, value)| (name.into(), value.into()))
 }
 
 /// Not started as root: there is nothing to drop, and nobody else to become.

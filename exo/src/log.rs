@@ -1,24 +1,161 @@
-//! The participant's log: lines on standard output, which multilog stamps with the time.
+//! The participant's log: lines that multilog stamps with the time, or JSON with the time in it.
 //!
 //! Written by a thread of their own: a logger that stands still never holds up the AMQP connection and its
-//! heartbeats. Lines that had to be dropped for that are counted and said.
+//! heartbeats. Lines that had to be dropped for that are counted and said. They go to a copy of standard output, as
+//! a handler may close that, or put something else there.
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use serde_json::json;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+use workitem::compose::timestamp;
 
-/// Begins to log to standard output. Lines are written out when the guard is dropped.
-pub fn start() -> WorkerGuard {
-    let (writer, guard) =
-        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(10_000).finish(std::io::stdout());
+/// Begins to log. Lines are written out when the guard is dropped.
+///
+/// # Errors
+/// When standard output cannot be copied.
+pub fn start(name: &str, format: &str) -> io::Result<WorkerGuard> {
+    let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(10_000).finish(out);
+    let lines = Lines {
+        name: name.to_owned(),
+        json: format == "json",
+        dropped: writer.error_counter(),
+        said: AtomicUsize::new(0),
+    };
     let subscriber = tracing_subscriber::fmt()
-        .without_time()
-        .with_target(false)
-        .with_ansi(false)
+        .event_format(lines)
         // lapin reports what becomes an event of ours anyway.
         .with_env_filter(EnvFilter::new("info,lapin=off"))
         .with_writer(writer)
         .finish();
     // Only a test that starts a second session has one already.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    guard
+    Ok(guard)
+}
+
+/// The form of our lines.
+struct Lines {
+    name: String,
+    json: bool,
+    dropped: ErrorCounter,
+    said: AtomicUsize,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let dropped = self.dropped.dropped_lines();
+        let before = self.said.swap(dropped, Ordering::Relaxed);
+        if dropped > before {
+            let said = format!(
+                "{}: {} lines of the log were dropped: nobody reads them",
+                self.name,
+                dropped - before
+            );
+            out.write_str(&self.line(Level::WARN, &said))?;
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        out.write_str(&self.line(*event.metadata().level(), &message.0))
+    }
+}
+
+impl Lines {
+    /// `LEVEL NAME WFID: TEXT`. Names from outside are in there: a line end in one must not begin a line.
+    fn line(&self, level: Level, message: &str) -> String {
+        if !self.json {
+            return format!("{level:>5} {}\n", visible(message));
+        }
+        let (wfid, text) = self.split(message);
+        let now = timestamp(SystemTime::now()).replacen(' ', "T", 1).replace(" UTC", "Z");
+        let mut entry = json!({ "time": now, "level": level.as_str(), "participant": self.name });
+        if let Some(wfid) = wfid {
+            entry["wfid"] = wfid.into();
+        }
+        entry["message"] = text.into();
+        format!("{entry}\n")
+    }
+
+    /// The wfid and the text of `NAME WFID: TEXT` or `NAME: TEXT`.
+    fn split<'a>(&self, message: &'a str) -> (Option<&'a str>, &'a str) {
+        let Some(rest) = message.strip_prefix(&self.name) else { return (None, message) };
+        match (rest.strip_prefix(": "), rest.strip_prefix(' ').and_then(|rest| rest.split_once(": "))) {
+            (Some(text), _) => (None, text),
+            (None, Some((wfid, text))) => (Some(wfid), text),
+            (None, None) => (None, message),
+        }
+    }
+}
+
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' => shown.push(c),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(json: bool) -> Lines {
+        let (writer, _) = NonBlockingBuilder::default().finish(io::sink());
+        Lines { name: "sizer".into(), json, dropped: writer.error_counter(), said: AtomicUsize::new(0) }
+    }
+
+    #[test]
+    fn a_line_end_in_a_name_from_outside_begins_no_line() {
+        let line = lines(false).line(Level::INFO, "sizer w\n ERROR sizer w2\u{1b}[31m: done\tü");
+        assert_eq!(line, " INFO sizer w\\n ERROR sizer w2\\u{1b}[31m: done\tü\n");
+    }
+
+    #[test]
+    fn json_has_time_level_participant_wfid_and_message() {
+        for (message, wfid, text) in [
+            ("sizer w1: done in 3 ms: well", Some("w1"), "done in 3 ms: well"),
+            ("sizer: stopped", None, "stopped"),
+            ("other words", None, "other words"),
+            ("sizer w\n1: x", Some("w\n1"), "x"),
+        ] {
+            let line = lines(true).line(Level::ERROR, message);
+            assert_eq!(line.matches('\n').count(), 1, "{line}");
+            let entry: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!((entry["wfid"].as_str(), entry["message"].as_str()), (wfid, Some(text)), "{line}");
+            assert_eq!(
+                (entry["level"].as_str(), entry["participant"].as_str()),
+                (Some("ERROR"), Some("sizer"))
+            );
+            let time = entry["time"].as_str().unwrap();
+            assert!(time.len() == 27 && time.contains('T') && time.ends_with('Z'), "{time}");
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! `exo [CONFIG]`: a participant's exoskeleton, started by its `./run`.
 //!
 //! Reads boss.conf and CONFIG (default ./config.exo), drops privileges, and then either becomes the Python
-//! interpreter that runs the handler (the settings travel in an inherited memory file, password included, never
-//! by argument or environment), or works itself where CONFIG names a program (`exec`).
+//! interpreter that runs the handler (the settings, password included, are handed over in a socket, never by
+//! argument or environment), or works itself where CONFIG names a program (`exec`).
 //!
 //! | file | idea |
 //! |---|---|
@@ -15,6 +15,7 @@
 mod identity;
 mod trust;
 
+use config::layers::Content;
 use config::{Home, Settings};
 use nix::sys::stat::{Mode, umask};
 use session::exec::ExecWorkers;
@@ -65,29 +66,36 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Path) -> Result<(), String> {
+    let notify = std::env::var("SKYNET_NOTIFY_FD").ok().and_then(|fd| fd.parse::<u32>().ok());
+    unix::inherited::close_all_but(notify).map_err(|e| format!("cannot close inherited descriptors: {e}"))?;
+    unix::privileges::hide_memory().map_err(|e| format!("cannot hide the password: {e}"))?;
+    umask(Mode::from_bits_truncate(0o022));
     let home = Home::from_env();
-    let (settings, warnings) = config::load(&home, config).map_err(|e| e.to_string())?;
+    let (mut settings, warnings) = config::load(&home, config).map_err(|e| e.to_string())?;
     for warning in warnings {
         eprintln!("exo: warning: {warning}");
     }
-    if !settings.exoskeleton.is_empty() {
-        return Err(format!("{}: exoskeleton is not supported yet", config.display()));
+    let environment = identity::assume(&settings, &believed(&settings))?;
+    if settings.no_new_privs {
+        unix::privileges::forbid_new().map_err(|e| format!("cannot set no_new_privs: {e}"))?;
     }
-    let worker = match settings.exec.first() {
-        Some(program) => find(program),
-        None => find(&settings.python),
-    };
-    let mut files = vec![config.to_path_buf()];
-    files.extend(Some(home.boss_conf()).filter(|file| file.exists()));
-    files.extend(settings.exec.is_empty().then(|| settings.code.clone()));
-    files.extend(worker);
-    let environment = identity::assume(&settings, &files)?;
-    umask(Mode::from_bits_truncate(0o022));
-    let notify = std::env::var("SKYNET_NOTIFY_FD").ok().and_then(|fd| fd.parse::<u32>().ok());
-    notify
-        .map_or_else(unix::inherited::close_on_exec, unix::inherited::close_on_exec_except)
-        .map_err(|e| format!("cannot close inherited descriptors: {e}"))?;
+    withhold(&mut settings);
     if settings.exec.is_empty() { become_python(&settings, environment) } else { work(settings, environment) }
+}
+
+/// What root would read or execute: the settings' files, the handler, the interpreter or program.
+fn believed(settings: &Settings) -> Vec<PathBuf> {
+    let mut files = settings.files.clone();
+    files.extend(settings.exec.is_empty().then(|| settings.code.clone()));
+    files.extend(find(settings.exec.first().unwrap_or(&settings.python)));
+    files
+}
+
+/// Of files that are not the participant's own, the handler gets only what its user may read anyway.
+fn withhold(settings: &mut Settings) {
+    settings.layers.retain(|layer| {
+        layer.own || matches!(layer.content, Content::Toml(_)) || std::fs::File::open(&layer.file).is_ok()
+    });
 }
 
 /// Where a program is found, as the shell would look for it.
@@ -102,10 +110,10 @@ fn find(program: &str) -> Option<PathBuf> {
 /// Executes the interpreter, with our packages first on its path. Returns only on failure.
 fn become_python(settings: &Settings, environment: identity::Environment) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|e| format!("cannot find my own program: {e}"))?;
-    let packages = own.parent().unwrap_or(Path::new("/")).join("../python");
+    let packages = own.ancestors().nth(2).unwrap_or(Path::new("/")).join("python");
     let secret = serde_json::to_vec(settings).map_err(|e| format!("cannot hand over the settings: {e}"))?;
     let secret =
-        unix::privileges::secret_file(&secret).map_err(|e| format!("cannot hand over the settings: {e}"))?;
+        unix::secret::hand_over(&secret).map_err(|e| format!("cannot hand over the settings: {e}"))?;
     let fd = secret.as_raw_fd();
     // With -c the first place on the path is the working directory: ours takes it over.
     let script = "import sys; sys.path[0] = sys.argv.pop(1); import _skynet; \
@@ -120,7 +128,7 @@ fn become_python(settings: &Settings, environment: identity::Environment) -> Res
 }
 
 fn work(settings: Settings, environment: identity::Environment) -> Result<(), String> {
-    let _log = log::start();
+    let _log = log::start(&settings.name, &settings.log_format).map_err(|e| format!("cannot log: {e}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

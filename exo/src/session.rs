@@ -47,6 +47,7 @@ struct Signals {
     term: Signal,
     hup: Signal,
     usr1: Signal,
+    int: Signal,
 }
 
 /// Runs a participant until it is told to stop. Must be called within a tokio runtime.
@@ -62,6 +63,7 @@ pub async fn run<W: Workers>(
         term: signal(SignalKind::terminate())?,
         hup: signal(SignalKind::hangup())?,
         usr1: signal(SignalKind::user_defined1())?,
+        int: signal(SignalKind::interrupt())?,
     };
     let mut session = Session::new(settings, workers);
     while session.turn(&mut reports, &mut signals).await {}
@@ -108,6 +110,7 @@ impl<W: Workers> Session<W> {
             }
             _ = signals.term.recv() => self.told_to_stop("TERM"),
             _ = signals.hup.recv() => self.told_to_stop("HUP"),
+            _ = signals.int.recv() => self.told_to_stop("INT"),
             _ = signals.usr1.recv() => {
                 self.tell_what_is_in_hand();
                 None

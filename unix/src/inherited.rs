@@ -8,30 +8,27 @@ use std::io;
 /// # Errors
 /// What `close_range` reports; ENOSYS before Linux 5.11.
 pub fn close_on_exec() -> io::Result<()> {
-    mark(3, libc::c_uint::MAX)
+    close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
 }
 
-/// As [`close_on_exec`], but leaves one descriptor as it is.
+/// Closes every descriptor above 2 but one. For the very beginning of a program, when it has opened nothing yet.
 ///
 /// # Errors
 /// What `close_range` reports.
-pub fn close_on_exec_except(kept: u32) -> io::Result<()> {
+pub fn close_all_but(kept: Option<u32>) -> io::Result<()> {
+    let kept = kept.unwrap_or(2).max(2);
     if kept > 3 {
-        mark(3, kept - 1)?;
+        close_range(3, kept - 1, 0)?;
     }
-    mark(kept.max(2) + 1, libc::c_uint::MAX)
+    close_range(kept + 1, libc::c_uint::MAX, 0)
 }
 
-fn mark(first: u32, last: u32) -> io::Result<()> {
-    // SAFETY: close_range takes integers only; with CLOEXEC it closes nothing in this process.
-    let r = unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) };
+fn close_range(first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
+    // SAFETY: close_range takes integers only. With CLOEXEC it closes nothing in this process; without, whoever
+    // calls says that nobody here owns these descriptors.
+    let r = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
     Errno::result(r)?;
     Ok(())
-}
-
-/// Closes a descriptor that was handed over by its number. Says nothing when there is none.
-pub fn close(fd: i32) {
-    let _ = nix::unistd::close(fd);
 }
 
 #[cfg(test)]

@@ -5,17 +5,21 @@
 //! | [`tai64n`] | the time label of daemontools |
 //! | [`words`] | error words as daemontools prints them |
 //! | [`signals`] | signals as readable descriptor (self-pipe) |
+//! | [`kept`] | signal handlers that somebody else in the process may have replaced |
 //! | [`gated`] | a child that executes only once it is on record |
 //! | [`process`] | who a pid is (start time, boot id), pidfds, reaping |
 //! | [`fds`] | close-on-exec, pipes, FIFOs |
-//! | [`privileges`] | becoming another user for good, secrets for the next program |
+//! | [`privileges`] | becoming another user for good |
+//! | [`secret`] | secrets for the next program |
 //! | [`inherited`] | descriptors that somebody else left open |
 
 pub mod fds;
 pub mod gated;
 pub mod inherited;
+pub mod kept;
 pub mod privileges;
 pub mod process;
+pub mod secret;
 pub mod signals;
 pub mod tai64n;
 pub mod words;

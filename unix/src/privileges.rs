@@ -1,14 +1,11 @@
 //! Becoming another user for good, and proving it.
 
 use nix::errno::Errno;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{
     Gid, Uid, User, getgroups, getresgid, getresuid, initgroups, setgid, setresgid, setresuid, setuid,
 };
 use std::ffi::CString;
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::io;
 
 /// Looks an account up by name.
 ///
@@ -23,7 +20,8 @@ pub fn is_root() -> bool {
     Uid::effective().is_root()
 }
 
-/// Becomes `user`: supplementary groups, gid, uid, in that order; then proves that nothing can be regained.
+/// Becomes `user`: supplementary groups, gid, uid, in that order, and without any capability; then proves that
+/// nothing can be regained.
 ///
 /// # Errors
 /// What a call reports; `PermissionDenied` when root could be regained.
@@ -32,7 +30,46 @@ pub fn become_user(user: &User) -> io::Result<()> {
     initgroups(&name, user.gid)?;
     setresgid(user.gid, user.gid, user.gid)?;
     setresuid(user.uid, user.uid, user.uid)?;
+    if !user.uid.is_root() {
+        drop_capabilities()?;
+    }
     prove(user)
+}
+
+/// Gives up what the change of user leaves: the inheritable set, and with it the ambient one.
+fn drop_capabilities() -> io::Result<()> {
+    /// `struct __user_cap_header_struct` of linux/capability.h.
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = Header { version: VERSION_3, pid: 0 };
+    // Twice effective, permitted, inheritable.
+    let none = [0_u32; 6];
+    // SAFETY: both point to memory of the size that version 3 asks for; capset writes at most the header's version.
+    let r = unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) };
+    Errno::result(r)?;
+    Ok(())
+}
+
+/// The capability sets of this process that are not empty, as /proc tells them.
+fn capabilities() -> io::Result<Vec<String>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let sets = status.lines().filter_map(|line| line.split_once(":\t"));
+    let some = |(name, set): &(&str, &str)| {
+        ["CapInh", "CapPrm", "CapEff", "CapAmb"].contains(name) && set.bytes().any(|digit| digit != b'0')
+    };
+    Ok(sets.filter(some).map(|(name, _)| name.to_owned()).collect())
+}
+
+/// From now on no program that is executed gains privileges, setuid or not.
+///
+/// # Errors
+/// What `prctl` reports.
+pub fn forbid_new() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_no_new_privs()?)
 }
 
 fn prove(user: &User) -> io::Result<()> {
@@ -42,7 +79,8 @@ fn prove(user: &User) -> io::Result<()> {
     let root = Uid::from_raw(0);
     let regained = !user.uid.is_root() && (setuid(root).is_ok() || setgid(Gid::from_raw(0)).is_ok());
     let in_roots_group = user.gid.as_raw() != 0 && getgroups()?.contains(&Gid::from_raw(0));
-    if uid_holds && gid_holds && !regained && !in_roots_group {
+    let capable = !user.uid.is_root() && !capabilities()?.is_empty();
+    if uid_holds && gid_holds && !regained && !in_roots_group && !capable {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::PermissionDenied, "privileges could be regained"))
@@ -55,16 +93,4 @@ fn prove(user: &User) -> io::Result<()> {
 /// What `prctl` reports.
 pub fn hide_memory() -> io::Result<()> {
     Ok(nix::sys::prctl::set_dumpable(false)?)
-}
-
-/// A file without a name that holds `content` and is inherited by the program executed next: how secrets
-/// travel without environment or arguments.
-///
-/// # Errors
-/// What making or writing it reports.
-pub fn secret_file(content: &[u8]) -> io::Result<OwnedFd> {
-    let fd = memfd_create(c"settings", MFdFlags::empty())?;
-    let mut file = File::from(fd);
-    file.write_all(content)?;
-    Ok(file.into())
 }

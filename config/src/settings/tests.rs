@@ -1,6 +1,7 @@
 //! What two files make together.
 
 use super::*;
+use crate::layers::Content;
 use std::fs;
 
 fn loaded(boss: &str, exo: &str) -> Result<Settings, String> {
@@ -27,7 +28,7 @@ fn config_exo_wins_over_boss_conf() {
     let boss = "concurrency = 2\n[amqp]\nurl = \"amqp://a:s3cret@h:1/v\"\n[shared]\nx = 1\n";
     let s = loaded(boss, "concurrency = 8\nqueue = \"q\"\n[mine]\ny = 2\n").unwrap();
     assert_eq!((s.concurrency, s.prefetch, s.queue.as_str()), (8, 8, "q"));
-    assert_eq!(s.sections.keys().collect::<Vec<_>>(), ["mine", "shared"]);
+    assert_eq!(tables(&s).iter().flat_map(|t| t.keys()).collect::<Vec<_>>(), ["shared", "mine"]);
     let s = loaded(boss, "[amqp]\nurls = [\"amqp://b\", \"amqps://c\"]\n").unwrap();
     assert_eq!(s.amqp.len(), 2);
 }
@@ -82,15 +83,19 @@ fn a_program_without_a_slash_is_left_to_path() {
     assert_eq!((s.exec, s.python.as_str()), (vec!["cat".to_owned()], "python3"));
 }
 
+fn tables(s: &Settings) -> Vec<&toml::Table> {
+    let toml = |layer| match layer {
+        &Layer { content: Content::Toml(ref table), .. } => Some(table),
+        Layer { content: Content::Ini(_), .. } => None,
+    };
+    s.layers.iter().filter_map(toml).collect()
+}
+
 #[test]
-fn of_the_participants_own_tables_each_key_of_the_later_file_wins() {
-    let s = loaded(
-        "[shared]\na = 1\nb = 1\n[shared.deep]\nc = 1\nd = 1",
-        "[shared]\nb = 2\n[shared.deep]\nd = 2",
-    );
-    let shared = &s.unwrap().sections["shared"];
-    assert_eq!((shared["a"].as_integer(), shared["b"].as_integer()), (Some(1), Some(2)));
-    assert_eq!((shared["deep"]["c"].as_integer(), shared["deep"]["d"].as_integer()), (Some(1), Some(2)));
+fn the_participants_own_tables_are_kept_file_by_file() {
+    let s = loaded("[shared]\na = 1\nb = 1", "[shared]\nb = 2").unwrap();
+    let b = |table: &toml::Table| table["shared"]["b"].as_integer();
+    assert_eq!(tables(&s).into_iter().map(b).collect::<Vec<_>>(), [Some(1), Some(2)]);
 }
 
 #[test]
@@ -173,7 +178,10 @@ fn every_key_is_read() {
         history_keep: Duration::from_secs(86_400),
         notify: texts(&["mail"]),
         fields: BTreeMap::from([("project".to_owned(), field)]),
-        sections: s.sections.clone(),
+        layers: s.layers.clone(),
+        log_level: None,
+        environment: vec![],
+        files: s.files.clone(),
         dir: s.dir.clone(),
     };
     assert_eq!(s, expected);
@@ -186,7 +194,7 @@ fn the_settings_survive_the_way_through_json() {
     let json = serde_json::to_string(&s).unwrap();
     assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), s);
     assert_eq!(
-        (s.sections["mine"]["x"].as_str(), s.sections["mine"]["when"].as_str()),
+        (tables(&s)[1]["mine"]["x"].as_str(), tables(&s)[1]["mine"]["when"].as_str()),
         (Some("nan"), Some("1979-05-27"))
     );
 }
@@ -206,4 +214,120 @@ fn a_folder_whose_name_cannot_be_the_participants_asks_for_one() {
             .to_string()
             .starts_with("cannot read")
     );
+}
+
+/// "Read in this order, the last wins: skynet.conf, boss.conf, the configuration file, conf.d/*.conf (or
+/// include_dir), NAME.conf; under a home the same names in $SKYNET_HOME/skynet/."
+fn original(files: &[(&str, &str)]) -> (Result<Settings, String>, Vec<String>, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    for (name, text) in files {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    match load(&Home::at(Some(root.clone())), &root.join("service/sizer.conf")) {
+        Ok((settings, warnings)) => (Ok(settings), warnings, root),
+        Err(e) => (Err(e.to_string()), vec![], root),
+    }
+}
+
+const SUPERVISOR: &str = "[program:sizer]\ncommand = x\nprocess_name = %(program_name)s_%(process_num)s\nuser = daemon\nenvironment = HOME=\"/h\",A=program\n[participant]\nname = sizer\nqueue = sizes\nregexp = size.*\nextra = 1\n";
+
+#[test]
+fn the_files_of_the_original_are_read_in_their_order_and_the_last_wins() {
+    let boss = |n: &str| format!("[boss]\namqp_host = h:{n}\n[skynet]\nlog_level = L{n}\n");
+    let mut files: Vec<(&str, String)> = vec![
+        ("skynet/skynet.conf", boss("1") + "[x]\n"),
+        ("boss.conf", boss("2")),
+        ("service/sizer.conf", SUPERVISOR.to_owned() + &boss("3")),
+        ("skynet/conf.d/b.conf", boss("5")),
+        ("skynet/conf.d/a.conf", boss("4")),
+        ("skynet/conf.d/ignored", boss("9")),
+        ("skynet/sizer.conf", boss("6")),
+    ];
+    // Without the last file, the one before it wins.
+    for winner in ["6", "5", "3", "2", "1"] {
+        let these: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let s = original(&these).0.unwrap();
+        assert_eq!(s.amqp[0].secret(), format!("amqp://boss:boss@h:{winner}/boss"));
+        assert_eq!(s.log_level, Some(format!("L{winner}")));
+        let order: Vec<_> =
+            s.layers.iter().map(|l| l.file.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+        if winner == "6" {
+            assert_eq!(order, ["skynet.conf", "boss.conf", "sizer.conf", "a.conf", "b.conf", "sizer.conf"]);
+            assert_eq!(
+                s.layers.iter().map(|l| l.own).collect::<Vec<_>>(),
+                [false, false, true, false, false, true]
+            );
+        }
+        match winner {
+            "6" => drop(files.pop()),
+            "5" => files.retain(|(name, _)| !name.contains("conf.d")),
+            "3" => files[2].1 = SUPERVISOR.to_owned(),
+            "2" => drop(files.remove(1)),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn the_supervisor_file_gives_name_queue_user_environment_and_the_default_code() {
+    let (s, warnings, root) = original(&[
+        ("service/sizer.conf", SUPERVISOR),
+        ("skynet/skynet.env", "A=skynet\nB=skynet\n"),
+        ("skynet/sizer.env", "C=own\nB=own\n"),
+        ("skynet/other.env", "D=other\n"),
+    ]);
+    let s = s.unwrap();
+    assert_eq!((s.name.as_str(), s.queue.as_str(), s.regexp.as_str()), ("sizer", "sizes", "size.*"));
+    assert_eq!(s.user.as_deref(), Some("daemon"));
+    assert_eq!(s.code, root.join("service/participant_logic.py"));
+    // The last wins.
+    let environment: BTreeMap<_, _> = s.environment.into_iter().collect();
+    let expected = [("A", "program"), ("B", "own"), ("C", "own"), ("HOME", "/h")];
+    assert_eq!(environment, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+    assert_eq!(warnings, [""; 0]);
+}
+
+#[test]
+fn a_program_without_a_participants_name_names_it() {
+    assert_eq!(original(&[("service/sizer.conf", "[program:other]\nuser = x\n")]).0.unwrap().name, "other");
+    assert_eq!(original(&[("service/sizer.conf", "[participant]\nqueue = x\n")]).0.unwrap().name, "service");
+    let error = original(&[("service/sizer.conf", "[program:a/b]\n")]).0.unwrap_err();
+    assert!(
+        error.ends_with("[program:a/b] is no name for a participant: set name in [participant]"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_include_dir_takes_the_place_of_conf_d_and_a_broken_file_in_it_is_left_out_with_a_warning() {
+    let (s, warnings, root) = original(&[
+        ("service/sizer.conf", "[participant]\nname = s\n[skynet]\ninclude_dir = ../shared\n"),
+        ("shared/a.conf", "nonsense\n"),
+        ("shared/b.conf", "[boss]\namqp_user = b\n"),
+        ("skynet/conf.d/c.conf", "[boss]\namqp_user = c\n"),
+    ]);
+    assert_eq!(s.unwrap().amqp[0].secret(), "amqp://b:boss@127.0.0.1:5672/boss");
+    let says = "a.conf:1: there is no [section] above this line; what it says is not used";
+    assert_eq!(warnings, [format!("{}/service/../shared/{says}", root.display())]);
+}
+
+#[test]
+fn boss_and_amqp_of_different_files_are_one_address() {
+    let s = original(&[
+        (
+            "boss.conf",
+            "[amqp]\nurls = [\"amqp://a:x@h1/v\", \"amqp://a:x@h2/v\"]\n[amqp.tls]\nca = \"/ca\"\n",
+        ),
+        ("service/sizer.conf", "[participant]\nname = s\n[boss]\namqp_pwd = y@z\n"),
+    ]);
+    let s = s.0.unwrap();
+    assert_eq!(s.amqp.iter().map(AmqpUrl::secret).collect::<Vec<_>>(), ["amqp://a:y%40z@h1/v"]);
+    assert_eq!(s.tls.ca, Some("/ca".into()));
+    let error = original(&[("service/sizer.conf", "[participant]\nname = s\n[boss]\namqp_host = h:port\n")]);
+    assert!(error.0.unwrap_err().ends_with(
+        "sizer.conf:4: the broker's address cannot be made of this: amqp_host takes HOST or HOST:PORT"
+    ));
 }

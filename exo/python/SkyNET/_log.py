@@ -1,4 +1,7 @@
-"""The lines of a handler: each goes out whole, with the participant and the wfid that it belongs to."""
+"""The lines of a handler: each goes out whole, with level, participant and the wfid that it belongs to.
+
+Everything goes to a copy of descriptor 1, so that a handler may close that, or put something else there.
+"""
 
 import io
 import logging
@@ -6,15 +9,26 @@ import os
 import select
 import sys
 import threading
+import time
 
 _local = threading.local()
+_LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR"}
+_IN_HAND = []
 
 
-class Lines(io.TextIOBase):
-    """Standard output or error of a handler. A line is written when it ends, with its prefix."""
+def _wfid():
+    """The wfid of this thread's workitem; a thread that the handler made works for the only one there is."""
+    wfid = getattr(_local, "wfid", None)
+    if wfid is None and len(_IN_HAND) == 1:
+        wfid = _IN_HAND[0]
+    return wfid
 
-    def __init__(self, raw, level, name):
-        self._raw, self._level, self._name = raw, level, name
+
+class _Out(object):
+    """Where lines go, and the form of a line."""
+
+    def __init__(self, name, as_json):
+        self._fd, self._name, self._as_json = os.dup(sys.__stdout__.fileno()), name, as_json
         self._free()
         # A thread that held it while another forked does not exist in the child.
         os.register_at_fork(after_in_child=self._free)
@@ -23,87 +37,204 @@ class Lines(io.TextIOBase):
         self._lock = threading.Lock()
 
     @property
+    def fd(self):
+        return self._fd
+
+    def say(self, level, text):
+        """Writes each line of the text."""
+        wfid = _wfid()
+        form = self._json if self._as_json else self._plain
+        rest = memoryview("".join(form(level, wfid, line) for line in text.split("\n")).encode("utf-8", "backslashreplace"))
+        with self._lock:
+            while rest:
+                try:
+                    rest = rest[os.write(self._fd, rest):]
+                except BlockingIOError:  # a program that shares our output made it non-blocking
+                    select.select((), (self._fd,), ())
+
+    def _plain(self, level, wfid, line):
+        return "%5s %s%s: %s\n" % (level, self._name, " " + wfid if wfid else "", line.replace("\r", "\\r"))
+
+    def _json(self, level, wfid, line):
+        import json
+        now = time.time()
+        entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + ".%06dZ" % (now % 1 * 1e6), "level": level,
+                 "participant": self._name}
+        if wfid:
+            entry["wfid"] = wfid
+        entry["message"] = line.encode("utf-8", "backslashreplace").decode()
+        return json.dumps(entry, ensure_ascii=False) + "\n"
+
+
+class Lines(io.TextIOBase):
+    """Standard output or error of a handler. A line is written when it ends."""
+
+    def __init__(self, out, level, fd):
+        self._out, self._level, self._fd, self._parts = out, level, fd, {}
+        self._buffer = _Bytes(self)
+
+    @property
     def buffer(self):
-        """For handlers that write bytes: those go out as they are."""
-        return self._raw
+        """For handlers that write bytes."""
+        return self._buffer
 
     @property
     def encoding(self):
         return "utf-8"
 
+    @property
+    def errors(self):
+        return "backslashreplace"
+
     def writable(self):
         return True
 
     def fileno(self):
-        return self._raw.fileno()
+        return self._fd
+
+    def isatty(self):
+        return False
+
+    def close(self):
+        """Flushes. A handler that closes its output may still want to say why it dies."""
+        self.flush()
 
     def write(self, text):
-        parts = _local.__dict__.setdefault(self._level, [])
+        if not isinstance(text, str):
+            raise TypeError("write() argument must be str, not %s" % type(text).__name__)
         head, newline, tail = text.rpartition("\n")
+        me = threading.get_ident()
         if newline:
-            whole = "".join(parts) + head
-            parts.clear()
-            self._emit("".join(self.prefix() + line + "\n" for line in whole.split("\n")))
+            self._out.say(self._level, "".join(self._parts.pop(me, ())) + head)
         if tail:
-            parts.append(tail)
+            self._parts.setdefault(me, []).append(tail)
         return len(text)
 
-    def prefix(self):
-        wfid = getattr(_local, "wfid", None)
-        return "%5s %s%s: " % (self._level, self._name, " " + wfid if wfid else "")
+    def flush(self):
+        if self._parts.get(threading.get_ident()):
+            self.write("\n")
 
-    def _emit(self, text):
-        rest = memoryview(text.encode("utf-8", "backslashreplace"))
-        with self._lock:
-            while rest:
-                written = self._raw.write(rest)
-                if written is None:  # a program that shares our output made it non-blocking
-                    select.select((), (self._raw,), ())
-                rest = rest[written or 0:]
-            self._raw.flush()
+    def flush_all(self):
+        """Writes the half lines of all threads."""
+        for me in list(self._parts):
+            self._out.say(self._level, "".join(self._parts.pop(me, ())))
+
+
+class _Bytes(io.RawIOBase):
+    def __init__(self, lines):
+        self._lines = lines
+
+    def writable(self):
+        return True
+
+    def fileno(self):
+        return self._lines.fileno()
+
+    def write(self, data):
+        data = bytes(data)
+        self._lines.write(data.decode("utf-8", "backslashreplace"))
+        return len(data)
 
     def flush(self):
-        parts = _local.__dict__.get(self._level)
-        if parts:
-            self.write("\n")
+        self._lines.flush()
+
+    def close(self):
+        self.flush()
 
 
 class _Handler(logging.Handler):
-    def __init__(self, lines, name):
+    def __init__(self, out):
         logging.Handler.__init__(self)
-        self._lines, self._name = lines, name
+        self._out = out
 
     def emit(self, record):
         try:
-            text = self.format(record)
-            wfid = getattr(_local, "wfid", None)
-            level = {"WARNING": "WARN", "CRITICAL": "ERROR"}.get(record.levelname, record.levelname)
-            prefix = "%5s %s%s: " % (level, self._name, " " + wfid if wfid else "")
-            self._lines._emit("".join(prefix + line + "\n" for line in text.split("\n")))
+            self._out.say(_LEVELS.get(record.levelname, record.levelname), self.format(record))
         except Exception as e:  # a wrong logging call is no reason for a handler to fail
-            self._lines._emit(" WARN %s: cannot log %r: %s\n" % (self._name, record.msg, e))
+            self._out.say("WARN", "cannot log %s: %s" % (_shown(record.msg), e))
 
 
-def install(name):
+def _shown(value):
+    try:
+        return repr(value)
+    except Exception:
+        return "a %s" % type(value).__name__
+
+
+def _safe(name):
+    method = getattr(logging.Logger, name)
+
+    def call(self, *args, **more):
+        try:
+            more["stacklevel"] = more.get("stacklevel", 1) + 1
+            method(self, *args, **more)
+        except Exception as e:
+            self.wrong(args, e)
+
+    call.__name__, call.__doc__ = name, method.__doc__
+    return call
+
+
+class Logger(logging.Logger):
+    """A logger whose calls never raise, whatever their arguments are."""
+
+    out = None
+
+    def wrong(self, args, e):
+        """Says that a call was wrong."""
+        self.out.say("WARN", "cannot log %s: %s" % (", ".join(map(_shown, args)) or "nothing", e))
+
+    debug, info, warning, error, critical, exception, log = map(
+        _safe, ("debug", "info", "warning", "error", "critical", "exception", "log"))
+    warn, fatal = warning, critical
+
+    def __call__(self, *args, **more):
+        self.info(*args, **more)
+
+
+def install(name, as_json=False, level=None):
     """Sends all output of this process through here; returns the participant's logger."""
-    out = Lines(sys.stdout.buffer, "INFO", name)
-    sys.stdout, sys.stderr = out, Lines(sys.stdout.buffer, "ERROR", name)
-    root = logging.getLogger()
-    root.handlers[:] = [_Handler(out, name)]
-    root.setLevel(logging.INFO)
+    out = _Out(name, as_json)
+    sys.stdout, sys.stderr = Lines(out, "INFO", 1), Lines(out, "ERROR", 2)
+    Logger.out = out
+    logging.setLoggerClass(Logger)
+    logging.root.handlers[:] = [_Handler(out)]
+    logging.root.setLevel(logging.INFO)
     logging.captureWarnings(True)
-    return logging.getLogger(name)
+    import faulthandler
+    faulthandler.enable(out.fd)
+    log = logging.getLogger(name)
+    if level:
+        _set_level(log, level)
+    return log
+
+
+def _set_level(log, level):
+    try:
+        log.setLevel(int(level) if level.isdigit() else level.upper())
+    except ValueError:
+        log.warning("[skynet] log_level is ignored: %r is none of DEBUG, INFO, WARNING, ERROR, CRITICAL", level)
+
+
+def flush():
+    """Writes all half lines."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Lines):
+            stream.flush_all()
 
 
 class about(object):
     """While a workitem is in hand: its wfid goes before each line of this thread."""
 
-    def __init__(self, wfid):
+    def __init__(self, wfid, handled=False):
         # It came from outside: a line end in it would forge lines.
-        self._wfid = "".join(c if c.isprintable() else "?" for c in str(wfid)) if wfid else None
+        self._wfid = "".join(c if c.isprintable() else "?" for c in str(wfid)) if wfid else ""
+        self._handled = handled
 
     def __enter__(self):
-        _local.wfid = self._wfid
+        self._before, _local.wfid = getattr(_local, "wfid", None), self._wfid
+        if self._handled:
+            _IN_HAND.append(self._wfid)
 
     def __exit__(self, *_):
         for stream in (sys.stdout, sys.stderr):
@@ -111,4 +242,6 @@ class about(object):
                 stream.flush()
             except Exception:
                 pass  # a stream that the handler put there itself, and closed
-        _local.wfid = None
+        _local.wfid = self._before
+        if self._handled:
+            _IN_HAND.remove(self._wfid)

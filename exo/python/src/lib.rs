@@ -4,16 +4,20 @@
 //! `SkyNET._host`, and hands workitems to it until the session is over. The session's thread never holds the
 //! interpreter lock; orders and reports cross on channels, one each way for a workitem.
 
+mod publish;
+
 use config::Settings;
+use publish::Publisher;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use session::workers::{Job, Order, Outcome, Report, Workers};
 use session::{log, session as sessions};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use unix::kept::Kept;
 use workitem::ErrorInfo;
 
 const TROUBLE: i32 = 111;
@@ -24,6 +28,7 @@ const TIDY: Duration = Duration::from_secs(5);
 #[pymodule]
 fn _skynet(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(run, module)?)?;
+    module.add_function(wrap_pyfunction!(publish::send, module)?)?;
     module.add_class::<Publisher>()
 }
 
@@ -59,12 +64,12 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     Ok(py.detach(|| session.join()).unwrap_or(TROUBLE))
 }
 
-/// Reads the settings and closes their descriptor; from then on /proc tells nobody what this process holds.
+/// Takes the settings; before that, /proc tells nobody any more what this process holds. No program that the handler
+/// runs inherits a descriptor of ours.
 fn read_settings(fd: i32) -> std::io::Result<String> {
-    let text = std::fs::read_to_string(format!("/proc/self/fd/{fd}"))?;
-    unix::inherited::close(fd);
     unix::privileges::hide_memory()?;
-    Ok(text)
+    unix::inherited::close_on_exec()?;
+    unix::secret::receive(fd)
 }
 
 fn load(py: Python<'_>, settings: &str) -> PyResult<Py<PyAny>> {
@@ -86,7 +91,13 @@ fn say_fatal(py: Python<'_>, fatal: &PyErr) {
 
 /// The session's thread. When the session is over and a handler still holds the process, it is ended.
 fn hold_session(settings: Settings, hands: Hands, outbox: UnboundedReceiver<Report>) -> i32 {
-    let guard = log::start();
+    let guard = match log::start(&settings.name, &settings.log_format) {
+        Ok(guard) => guard,
+        Err(e) => {
+            println!("exo: fatal: cannot log: {e}");
+            return TROUBLE;
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -104,7 +115,7 @@ fn hold_session(settings: Settings, hands: Hands, outbox: UnboundedReceiver<Repo
     drop(guard);
     std::thread::spawn(move || {
         std::thread::sleep(TIDY);
-        std::process::exit(code);
+        unix::process::exit_now(code);
     });
     code
 }
@@ -132,6 +143,26 @@ fn listen(host: &Py<PyAny>, said: &Receiver<&'static str>) {
     }
 }
 
+/// How TERM, HUP, USR1 and INT are dealt with: a handler may replace that, and we put it back.
+static SIGNALS: OnceLock<Kept> = OnceLock::new();
+
+/// Puts our signal handlers back, before each workitem; says so once.
+fn keep_signals(py: Python<'_>, host: &Py<PyAny>) {
+    const OURS: [i32; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGINT];
+    let Some(kept) = SIGNALS.get() else {
+        if let Ok(now) = Kept::now(&OURS) {
+            let _ = SIGNALS.set(now);
+        }
+        return;
+    };
+    if let Ok(replaced) = kept.restore()
+        && !replaced.is_empty()
+        && let Err(e) = host.call_method1(py, "signals_replaced", (replaced,))
+    {
+        e.print(py);
+    }
+}
+
 /// Takes orders until there are no more.
 fn work(py: Python<'_>, host: &Py<PyAny>, inbox: &Mutex<Receiver<Order>>, reports: &UnboundedSender<Report>) {
     loop {
@@ -139,6 +170,7 @@ fn work(py: Python<'_>, host: &Py<PyAny>, inbox: &Mutex<Receiver<Order>>, report
         match order {
             Some(Order::Handle(job)) => {
                 let id = job.id;
+                keep_signals(py, host);
                 let outcome = handle(py, host, job);
                 // The session is over: nobody wants to know.
                 let _ = reports.send(Report::Done { id, outcome });
@@ -156,7 +188,7 @@ fn call_lifecycle(py: Python<'_>, host: &Py<PyAny>, what: &str) {
 
 fn handle(py: Python<'_>, host: &Py<PyAny>, job: Job) -> Outcome {
     let body = PyBytes::new(py, &job.body);
-    let handled = host.call_method1(py, "handle", (body, job.redelivered, job.attempt));
+    let handled = host.call_method1(py, "handle", (job.id, body, job.redelivered, job.attempt));
     handled.and_then(|result| outcome(py, &result)).unwrap_or_else(|e| {
         // The host catches what a handler raises: this is a fault of ours, and still an answer.
         let message = format!("internal error: {e}");
@@ -180,21 +212,5 @@ fn outcome(py: Python<'_>, result: &Py<PyAny>) -> PyResult<Outcome> {
             Ok(Outcome::Failed { left, error: info, details: text("traceback")? })
         }
         (kind, _, _) => Err(PyRuntimeError::new_err(format!("the host answered {kind:?}"))),
-    }
-}
-
-/// What `send_to_engine` calls: publishes a workitem and returns when the broker has it.
-#[pyclass]
-struct Publisher {
-    reports: UnboundedSender<Report>,
-}
-
-#[pymethods]
-impl Publisher {
-    fn __call__(&self, py: Python<'_>, body: Vec<u8>) -> PyResult<()> {
-        let (confirmed, answer) = channel();
-        let over = || PyRuntimeError::new_err("cannot send: the session is over");
-        self.reports.send(Report::Extra { body, confirmed }).map_err(|_| over())?;
-        py.detach(move || answer.recv()).map_err(|_| over())
     }
 }

@@ -13,17 +13,17 @@ BODY = {"fields": {"n": 1, "params": {}}, "fei": {"expid": "0", "wfid": "w1", "s
 
 DRIVER = """
 import json, sys
-from SkyNET import _host
+from SkyNET import _errors, _host
 out = sys.__stdout__
 settings = json.loads(sys.argv[1])
 try:
     host = _host.load(json.dumps(settings))
-except _host.Fatal as e:
+except _errors.Fatal as e:
     print("FATAL", e.message, file=out)
     sys.exit(111)
 published = []
 host.set_publisher(published.append)
-kind, reply, error = host.handle(sys.argv[2].encode(), True, 2)
+kind, reply, error = host.handle(1, sys.argv[2].encode(), True, 2)
 host.lifecycle("stop")
 print("RESULT", json.dumps([kind, reply and json.loads(reply), error]), file=out)
 print("PUBLISHED", json.dumps([json.loads(body) for body in published]), file=out)
@@ -38,7 +38,8 @@ class TestHost(unittest.TestCase):
                 with open(code, "w") as f:
                     f.write(textwrap.dedent(source))
             values = {"name": "sizer", "queue": "sizer", "regexp": "sizer", "code": code, "error_class": "RuntimeError",
-                      "amqp": ["amqp://u:p%40w@h:1/v"], "sections": {"mine": {"rate": "5%", "n": 3, "on": True, "list": ["é"]}}}
+                      "amqp": ["amqp://u:p%40w@h:1/v"],
+                      "layers": [{"file": "config.exo", "toml": {"mine": {"rate": "5%", "n": 3, "on": True, "list": ["é"]}}}]}
             values.update(settings)
             done = subprocess.run(
                 [sys.executable, "-c", DRIVER, json.dumps(values),
@@ -243,7 +244,7 @@ class TestHost(unittest.TestCase):
                     sys.stdout.write("left")
             """)
         lines = out.splitlines()
-        for line in ["INFO sizer w1: half a line and the rest", "raw bytes", "ERROR sizer w1: to stderr \\udc80",
+        for line in ["INFO sizer w1: half a line and the rest", "INFO sizer w1: raw bytes", "ERROR sizer w1: to stderr \\udc80",
                      "a command", "WARN sizer w1: old spelling", "ERROR sizer w1: two", "ERROR sizer w1: lines",
                      "INFO sizer w1: a child", "INFO sizer w1: " + "x" * 300000, "INFO sizer w1: left"]:
             self.assertIn(line, [one.strip() for one in lines])

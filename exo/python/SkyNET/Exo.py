@@ -1,0 +1,68 @@
+"""The exoskeleton: what stands between SkyNET and a handler. Most participants never see it."""
+
+from SkyNET.Control import ParticipantCtrl, WorkItemCtrl
+
+
+class Exo(object):
+    """The exoskeleton. For something clever, name a subclass in config.exo: `exoskeleton = "module:Class"`.
+
+        class Counting(SkyNET.Exo):
+            def consume(self, wid):
+                self.log.info("number %d", self.count)
+                super().consume(wid)
+
+    `name`, `queue`, `log` (a logger) and `config` (a ConfigParser) are there from the start, `handler` once it is
+    made. Four methods may be overridden: make_handler, consume, on_error, on_control.
+    """
+
+    handler = None
+
+    def __init__(self, settings, log):
+        self._settings = settings
+        self.name, self.queue, self.log = settings["name"], settings["queue"], log
+
+    @property
+    def config(self):
+        """The configuration files as one ConfigParser."""
+        if "_config" not in self.__dict__:
+            from SkyNET import _config
+            self._config = _config.make(self._settings)
+        return self._config
+
+    def make_handler(self, module):
+        """Makes the handler, from the module that the configuration calls `code`. Called once."""
+        return module.ParticipantHandler()
+
+    def consume(self, wid):
+        """Does the work on a workitem: hands it to the handler. What it raises goes to `on_error`."""
+        self._announce(wid)
+        self.handler.handle_wi(wid)
+
+    def on_error(self, wid, error):
+        """`consume` raised `error`. What is raised here becomes the error reply; to return sends the workitem back as
+        it is now, without an error."""
+        raise error
+
+    def on_control(self, ctrl):
+        """Passes a message on: a WorkItemCtrl ("status", "cancel") or a ParticipantCtrl ("start", "stop", "die").
+        Returns what is to be answered to "status": a text or a dict."""
+        if isinstance(ctrl, ParticipantCtrl):
+            return self._tell("handle_lifecycle_control", ctrl)
+        own = self._tell(ctrl.message, ctrl.wid) if ctrl.message in ("status", "cancel") else None
+        told = self._tell("handle_wi_control", ctrl)
+        return told if own is None else own
+
+    def _tell(self, name, argument):
+        method = getattr(self.handler, name, None)
+        return method(argument) if callable(method) else None
+
+    def _announce(self, wid):
+        fields = wid.fields
+        params = fields.params
+        if fields.debug_trace:
+            self.log.info("workitem %s for %s: fields %s", wid.sid, wid.participant_name, ", ".join(sorted(map(str, fields))))
+        if fields.debug_dump or getattr(params, "debug_dump", None):
+            self.log.info("%s", wid.dump())
+
+
+__all__ = ["Exo", "ParticipantCtrl", "WorkItemCtrl"]

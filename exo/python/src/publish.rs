@@ -1,0 +1,47 @@
+//! What a handler sends besides its replies.
+
+use config::address;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use session::workers::Report;
+use std::sync::mpsc::channel;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// What `send_to_engine` calls: publishes a workitem and returns when the broker has it.
+#[pyclass]
+pub struct Publisher {
+    /// The way to the session.
+    pub reports: UnboundedSender<Report>,
+}
+
+#[pymethods]
+impl Publisher {
+    fn __call__(&self, py: Python<'_>, body: Vec<u8>) -> PyResult<()> {
+        let (confirmed, answer) = channel();
+        let over = || PyRuntimeError::new_err("cannot send: the session is over");
+        self.reports.send(Report::Extra { body, confirmed }).map_err(|_| over())?;
+        py.detach(move || answer.recv()).map_err(|_| over())
+    }
+}
+
+/// Sends a message to any broker, on a connection of its own; returns when the broker has it. `host` is HOST:PORT.
+#[pyfunction]
+pub fn send(
+    py: Python<'_>,
+    host: &str,
+    user: &str,
+    password: &str,
+    vhost: &str,
+    queue: &str,
+    body: Vec<u8>,
+) -> PyResult<()> {
+    let parts = [("amqp_host", host), ("amqp_user", user), ("amqp_pwd", password), ("amqp_vhost", vhost)];
+    let scheme = if host.ends_with(":5671") { "amqps://h" } else { "amqp://h" };
+    let url = address::with_parts(Some(scheme), &parts.into());
+    py.detach(|| {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+        runtime.block_on(air::once::send(&url, "launcher", queue, body))
+    })
+    .map_err(PyRuntimeError::new_err)
+}
