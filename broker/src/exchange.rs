@@ -51,6 +51,8 @@ pub struct Exchange {
     pub kind: Kind,
     /// Whether it survives a restart.
     pub durable: bool,
+    /// It goes with its last binding.
+    pub auto_delete: bool,
     /// Queue and pattern of each binding.
     pub bindings: Vec<(String, String)>,
 }
@@ -108,7 +110,7 @@ mod tests {
     #[test]
     fn a_queue_bound_twice_gets_a_message_once() {
         let bindings = vec![("q".into(), "k".into()), ("q".into(), "#".into()), ("r".into(), "x".into())];
-        let exchange = Exchange { kind: Kind::Topic, durable: false, bindings };
+        let exchange = Exchange { kind: Kind::Topic, durable: false, auto_delete: false, bindings };
         assert_eq!(exchange.route("k"), ["q"]);
     }
 }

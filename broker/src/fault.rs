@@ -15,6 +15,13 @@ impl Fault {
         matches!(self.code, 320 | 402 | 501..=506 | 530 | 540 | 541)
     }
 
+    /// The text as it fits the protocol: 255 bytes at the most.
+    pub fn short_text(&self) -> String {
+        let end =
+            (0..=255.min(self.text.len())).rev().find(|end| self.text.is_char_boundary(*end)).unwrap_or(0);
+        self.text[..end].to_owned()
+    }
+
     /// 403.
     pub fn access_refused(what: &str) -> Self {
         Self { code: 403, text: format!("ACCESS_REFUSED - {what}") }
@@ -38,6 +45,13 @@ impl Fault {
         Self { code: 406, text: format!("PRECONDITION_FAILED - {what}") }
     }
 
+    /// 406 for something that exists and is not as it is asked for.
+    pub fn inequivalent(what: &str, kind: &str, name: &str, vhost: &str, asked: &str, is: &str) -> Self {
+        Self::precondition(&format!(
+            "inequivalent arg '{what}' for {kind} '{name}' in vhost '{vhost}': received '{asked}' but current is '{is}'"
+        ))
+    }
+
     /// 503.
     pub fn invalid(what: &str) -> Self {
         Self { code: 503, text: format!("COMMAND_INVALID - {what}") }
@@ -48,9 +62,19 @@ impl Fault {
         Self { code: 504, text: format!("CHANNEL_ERROR - {what}") }
     }
 
+    /// 501.
+    pub fn frame(what: &str) -> Self {
+        Self { code: 501, text: format!("FRAME_ERROR - {what}") }
+    }
+
     /// 505.
     pub fn unexpected(what: &str) -> Self {
         Self { code: 505, text: format!("UNEXPECTED_FRAME - {what}") }
+    }
+
+    /// 530.
+    pub fn not_allowed(what: &str) -> Self {
+        Self { code: 530, text: format!("NOT_ALLOWED - {what}") }
     }
 
     /// 540.

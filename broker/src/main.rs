@@ -2,20 +2,24 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `broker.rs` | the broker itself, without I/O |
+//! | `broker/` | the broker itself, without sockets and clock |
 //! | `queue.rs`, `exchange.rs` | order and turns; routing |
+//! | `message.rs`, `arguments.rs` | what of a message's header, of a queue's arguments, is heeded |
 //! | `fault.rs` | wrong use, in RabbitMQ's codes |
 //! | `wire.rs` | frames as bytes |
-//! | `server.rs` | sockets around the broker |
+//! | `server.rs`, `line.rs` | sockets around the broker; one peer |
 //! | `store.rs` | what survives, in SQLite |
 //! | `settings.rs` | `broker.toml` |
 //!
 //! Exit codes: 0 told to stop (TERM, INT); 100 wrong usage; 111 trouble.
 #![forbid(unsafe_code)]
 
+mod arguments;
 mod broker;
 mod exchange;
 mod fault;
+mod line;
+mod message;
 mod queue;
 mod server;
 mod settings;
@@ -88,14 +92,15 @@ fn run(dir: &Path) -> Result<(), String> {
         let (report, stored) = mpsc::unbounded_channel();
         let file = dir.join("broker.db");
         // The receiver ends with the process.
-        let (store, contents) = store::Store::open(&file, move |batch| drop(report.send(batch)))
-            .map_err(|e| format!("cannot open {}: {e}", file.display()))?;
+        let cannot_open = |e: rusqlite::Error| format!("cannot open {}: {e}", file.display());
+        let (store, shelf) =
+            store::Store::open(&file, move |batch| drop(report.send(batch))).map_err(cannot_open)?;
         let listener = TcpListener::bind(settings.listen).await.map_err(|e| {
             let reason = e.to_string().to_lowercase();
             let reason = reason.split(" (os error").next().unwrap_or_default().to_owned();
             format!("cannot listen on {}: {reason}", settings.listen)
         })?;
-        let broker = broker::Broker::new(&settings.vhosts, contents);
+        let broker = fill(&settings.vhosts, shelf).map_err(cannot_open)?;
         let cannot = |e: std::io::Error| format!("cannot receive signals: {e}");
         let mut term = signal(SignalKind::terminate()).map_err(cannot)?;
         let mut int = signal(SignalKind::interrupt()).map_err(cannot)?;
@@ -109,6 +114,21 @@ fn run(dir: &Path) -> Result<(), String> {
         };
         server::Server::new(settings, broker, store).run(listener, stored, stop).await
     })
+}
+
+/// A broker with what the store holds.
+fn fill(vhosts: &[String], shelf: store::Shelf) -> rusqlite::Result<broker::Broker> {
+    let shelf = std::rc::Rc::new(shelf);
+    let (contents, weight) = (shelf.contents()?, shelf.weight().clone());
+    let mut broker = broker::Broker::new(vhosts, contents, Box::new(std::rc::Rc::clone(&shelf)), weight);
+    shelf.messages(|id, vhost, queue, ttl| broker.found(id, vhost, queue, ttl))?;
+    Ok(broker)
+}
+
+impl broker::Shelf for std::rc::Rc<store::Shelf> {
+    fn fetch(&self, id: u64) -> Result<Option<message::Message>, String> {
+        store::Shelf::fetch(self, id).map_err(|e| e.to_string())
+    }
 }
 
 /// One broker per folder, which is nobody else's.

@@ -3,30 +3,32 @@
 
 use crate::broker::{Broker, Send};
 use crate::fault::Fault;
+use crate::line::{Agreed, End, Line};
 use crate::queue::{ConnectionId, Moment};
 use crate::settings::Settings;
 use crate::store::Store;
-use crate::wire::{self, FRAME_MAX, Kind};
+use crate::wire::{self, Kind};
 use amq_protocol::protocol::{AMQPClass, connection};
-use amq_protocol::types::{AMQPValue, FieldTable};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use tracing::{info, warn};
 
-const GREETING: &[u8; 8] = b"AMQP\0\0\x09\x01";
-const HEARTBEAT: u16 = 60;
-/// The smallest `frame-max` that the protocol allows.
-const FRAME_MIN: u32 = 4096;
-/// A connection that has this much unsent is not read from.
+/// Frames of a connection that has this much unsent wait.
 const UNSENT: usize = 8 << 20;
+/// How long the last words to a connection that ends may take.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// How long a stranger has to become a connection.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How often queues are looked at in which something becomes due by itself.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What waits to be written to a connection.
 #[derive(Default)]
@@ -35,6 +37,59 @@ struct Outbox {
     more: Notify,
     /// The largest frame that the peer takes.
     frame_max: u32,
+}
+
+/// What is being written to a connection.
+struct Writing {
+    bytes: Vec<u8>,
+    written: usize,
+    progress: Instant,
+}
+
+impl Default for Writing {
+    fn default() -> Self {
+        Self { bytes: vec![], written: 0, progress: Instant::now() }
+    }
+}
+
+impl Writing {
+    fn is_done(&self) -> bool {
+        self.written == self.bytes.len()
+    }
+
+    /// Takes what is to be written next. False = nothing.
+    fn begin(&mut self, outbox: &mut Vec<u8>) -> bool {
+        self.bytes.clear();
+        self.written = 0;
+        self.progress = Instant::now();
+        std::mem::swap(&mut self.bytes, outbox);
+        !self.bytes.is_empty()
+    }
+
+    fn go_on(&mut self, stream: &TcpStream) -> io::Result<()> {
+        match stream.try_write(&self.bytes[self.written..]) {
+            Ok(n) => {
+                self.written += n;
+                self.progress = Instant::now();
+                if self.bytes.capacity() > UNSENT && self.is_done() {
+                    *self = Self::default();
+                }
+                Ok(())
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Whether the peer has taken nothing for so long.
+    fn is_stuck(&self, patience: Duration) -> bool {
+        !self.is_done() && self.progress.elapsed() > patience
+    }
+
+    fn rest(&mut self) -> Vec<u8> {
+        let written = std::mem::take(&mut self.written);
+        std::mem::take(&mut self.bytes).split_off(written)
+    }
 }
 
 /// The broker and its connections.
@@ -71,9 +126,14 @@ impl Server {
         stop: impl Future<Output = ()>,
     ) -> Result<(), String> {
         tokio::pin!(stop);
+        let mut ticks = tokio::time::interval(TICK);
         let result = loop {
             tokio::select! {
                 () = &mut stop => break Ok(()),
+                _ = ticks.tick(), if self.broker.borrow().is_ticking() => {
+                    self.broker.borrow_mut().tick(self.now());
+                    self.flush();
+                }
                 Some(result) = stored.recv() => match result {
                     Ok(batch) => {
                         self.broker.borrow_mut().stored(batch);
@@ -103,9 +163,19 @@ impl Server {
         self.born.elapsed()
     }
 
-    /// Passes on what the broker wants sent and stored.
+    /// Passes on what the broker wants sent, stored and said.
     fn flush(&self) {
         let mut broker = self.broker.borrow_mut();
+        if broker.look_at_memory() {
+            match broker.is_blocked() {
+                true => warn!("low on memory: publishers wait until consumers have taken some"),
+                false => info!("enough memory again: publishers go on"),
+            }
+            self.outboxes.borrow().values().for_each(|outbox| outbox.more.notify_one());
+        }
+        for trouble in broker.take_troubles() {
+            warn!("{trouble}");
+        }
         if let (Some((number, changes)), Some(store)) = (broker.take_changes(), self.store.borrow().as_ref())
         {
             store.write(number, changes);
@@ -135,15 +205,11 @@ impl Server {
             *last
         };
         let mut line = Line { stream, input: vec![], id };
-        match tokio::time::timeout(HANDSHAKE, self.shake_hands(&mut line)).await {
-            Ok(Ok(tuned)) => {
-                let frame_max = match tuned.frame_max {
-                    0 => FRAME_MAX,
-                    asked => asked.clamp(FRAME_MIN, FRAME_MAX),
-                };
-                let outbox = Rc::new(Outbox { frame_max, ..Outbox::default() });
+        match tokio::time::timeout(HANDSHAKE, self.admit(&mut line)).await {
+            Ok(Ok(agreed)) => {
+                let outbox = Rc::new(Outbox { frame_max: agreed.frame_max, ..Outbox::default() });
                 self.outboxes.borrow_mut().insert(id, Rc::clone(&outbox));
-                self.converse(&mut line, &outbox, tuned.heartbeat).await;
+                self.converse(&mut line, &outbox, agreed.heartbeat).await;
                 self.outboxes.borrow_mut().remove(&id);
                 self.broker.borrow_mut().close(id, self.now());
                 self.flush();
@@ -156,76 +222,61 @@ impl Server {
         }
     }
 
-    /// Authentication, tuning, vhost. Returns what was tuned; `Err(None)` = the peer went away.
-    async fn shake_hands(&self, line: &mut Line) -> Result<connection::TuneOk, Option<Fault>> {
-        let mut greeting = [0; 8];
-        line.stream.read_exact(&mut greeting).await.map_err(|_| None)?;
-        if &greeting != GREETING {
-            let _ = line.stream.write_all(GREETING).await;
-            return Err(None);
-        }
-        line.say(connection::AMQPMethod::Start(connection::Start {
-            version_major: 0,
-            version_minor: 9,
-            server_properties: properties(),
-            mechanisms: "PLAIN".into(),
-            locales: "en_US".into(),
-        }))
-        .await?;
-        let connection::AMQPMethod::StartOk(start) = line.hear().await? else { return Err(None) };
-        self.authenticate(start.mechanism.as_str(), start.response.as_bytes())?;
-        let tune = connection::Tune { channel_max: 2047, frame_max: FRAME_MAX, heartbeat: HEARTBEAT };
-        line.say(connection::AMQPMethod::Tune(tune)).await?;
-        let connection::AMQPMethod::TuneOk(tuned) = line.hear().await? else { return Err(None) };
-        let connection::AMQPMethod::Open(open) = line.hear().await? else { return Err(None) };
-        self.broker.borrow_mut().open(line.id, open.virtual_host.as_str())?;
+    async fn admit(&self, line: &mut Line) -> Result<Agreed, Option<Fault>> {
+        let agreed = line.shake_hands(&self.settings).await?;
+        self.broker.borrow_mut().open(line.id, &agreed.vhost, agreed.hears_blocked)?;
         line.say(connection::AMQPMethod::OpenOk(connection::OpenOk {})).await?;
-        Ok(tuned)
+        Ok(agreed)
     }
 
-    fn authenticate(&self, mechanism: &str, response: &[u8]) -> Result<(), Fault> {
-        let expected = format!("\0{}\0{}", self.settings.user, self.settings.password);
-        // Compared in full, whatever differs: the time taken tells nothing.
-        let differing = response.iter().zip(expected.as_bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
-        if mechanism == "PLAIN" && response.len() == expected.len() && differing == 0 {
-            return Ok(());
-        }
-        let what = format!("Login was refused using authentication mechanism {mechanism}");
-        Err(Fault::access_refused(&what))
-    }
-
+    /// Reads and writes, both at once, so that neither side can hold up the other for ever.
     async fn converse(&self, line: &mut Line, outbox: &Outbox, heartbeat: u16) {
         let beat = Duration::from_secs(u64::from(heartbeat.max(1)) / 2).max(Duration::from_millis(500));
         let mut beats = tokio::time::interval(beat);
         let mut heard = Instant::now();
+        let mut writing = Writing::default();
         let mut buffer = vec![0; 64 << 10];
         // What came in one piece with `connection.open`.
         let mut unread = !line.input.is_empty();
         loop {
-            if std::mem::take(&mut unread) && self.heed(line, outbox).await.is_break() {
-                return;
-            }
-            let out = std::mem::take(&mut *outbox.bytes.borrow_mut());
-            if !out.is_empty() {
-                // A peer that reads nothing for two heartbeats is dead.
-                let patience = if heartbeat == 0 { Duration::from_secs(3600) } else { beat * 4 };
-                match tokio::time::timeout(patience, line.stream.write_all(&out)).await {
-                    Ok(Ok(())) => continue,
-                    _ => return,
+            if std::mem::take(&mut unread) {
+                match self.heed(line, outbox, &mut writing).await {
+                    ControlFlow::Break(()) => return,
+                    ControlFlow::Continue(more) => unread = more,
                 }
             }
+            if writing.is_done() && !writing.begin(&mut outbox.bytes.borrow_mut()) {
+                self.broker.borrow_mut().sent(line.id, self.now());
+                self.flush();
+                writing.begin(&mut outbox.bytes.borrow_mut());
+            }
+            let may_read = self.may_read(line.id) && outbox.bytes.borrow().len() < UNSENT;
+            if !may_read {
+                heard = Instant::now();
+            }
+            let stream = &line.stream;
             tokio::select! {
                 () = outbox.more.notified() => {}
-                read = line.stream.read(&mut buffer), if outbox.bytes.borrow().len() < UNSENT => match read {
-                    Ok(0) | Err(_) => return,
-                    Ok(n) => {
-                        heard = Instant::now();
-                        line.input.extend_from_slice(&buffer[..n]);
-                        unread = true;
+                () = std::future::ready(()), if unread && may_read => {}
+                ready = stream.writable(), if !writing.is_done() => {
+                    if ready.and_then(|()| writing.go_on(stream)).is_err() {
+                        return;
                     }
-                },
+                }
+                ready = stream.readable(), if may_read && !unread => {
+                    match ready.and_then(|()| stream.try_read(&mut buffer)) {
+                        Ok(0) => return,
+                        Ok(n) => {
+                            heard = Instant::now();
+                            line.input.extend_from_slice(&buffer[..n]);
+                            unread = true;
+                        }
+                        Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                        Err(_) => return,
+                    }
+                }
                 _ = beats.tick(), if heartbeat > 0 => {
-                    if heard.elapsed() > beat * 4 {
+                    if heard.elapsed() > beat * 4 || writing.is_stuck(beat * 4) {
                         warn!("connection {} is silent: closed", line.id);
                         return;
                     }
@@ -235,27 +286,41 @@ impl Server {
         }
     }
 
-    /// Does what the frames that were read ask for; breaks where the connection ends with them.
-    async fn heed(&self, line: &mut Line, outbox: &Outbox) -> ControlFlow<()> {
+    /// Whether a connection is read from: it neither has to wait nor has too much to be sent.
+    fn may_read(&self, id: ConnectionId) -> bool {
+        let broker = self.broker.borrow();
+        !broker.has_to_wait(id) && broker.unsent(id) <= UNSENT
+    }
+
+    /// Does what the frames that were read ask for; breaks where the connection ends with them. True = there are
+    /// more.
+    async fn heed(&self, line: &mut Line, outbox: &Outbox, writing: &mut Writing) -> ControlFlow<(), bool> {
         let end = self.take_frames(line);
         self.flush();
-        let Err(end) = end else { return ControlFlow::Continue(()) };
-        let out = std::mem::take(&mut *outbox.bytes.borrow_mut());
-        let _ = line.stream.write_all(&out).await;
+        let end = match end {
+            Ok(more) => return ControlFlow::Continue(more),
+            Err(end) => end,
+        };
+        let mut rest = writing.rest();
+        rest.append(&mut outbox.bytes.borrow_mut());
+        let _ = tokio::time::timeout(FAREWELL, line.stream.write_all(&rest)).await;
         line.end(end).await;
         ControlFlow::Break(())
     }
 
-    /// Deals with the complete frames of what was read.
-    fn take_frames(&self, line: &mut Line) -> Result<(), End> {
+    /// Deals with the complete frames of what was read, until there is too much to be sent. True = there are more.
+    fn take_frames(&self, line: &mut Line) -> Result<bool, End> {
         let (id, now) = (line.id, self.now());
         let mut broker = self.broker.borrow_mut();
         let mut taken = 0;
         let result = loop {
+            if broker.unsent(id) > UNSENT {
+                break Ok(true);
+            }
             let raw = match wire::cut(&line.input[taken..]) {
-                Ok(None) => break Ok(()),
+                Ok(None) => break Ok(false),
                 Ok(Some(raw)) => raw,
-                Err(wire::Broken) => break Err(End::Fault(frame_error(), (0, 0))),
+                Err(wire::Broken) => break Err(End::Fault(Fault::frame("cannot decode a frame"), (0, 0))),
             };
             let number = raw.channel;
             let ids = match (raw.kind, raw.payload.first_chunk::<4>()) {
@@ -285,105 +350,6 @@ impl Server {
         line.input.drain(..taken);
         result
     }
-}
-
-/// Why a connection ends.
-enum End {
-    /// The peer asked for it.
-    Asked,
-    /// The peer did something wrong, in this method.
-    Fault(Fault, (u16, u16)),
-}
-
-struct Line {
-    stream: TcpStream,
-    input: Vec<u8>,
-    id: ConnectionId,
-}
-
-impl Line {
-    async fn say(&mut self, method: connection::AMQPMethod) -> Result<(), Option<Fault>> {
-        let mut out = vec![];
-        wire::put_method(&mut out, 0, AMQPClass::Connection(method));
-        self.stream.write_all(&out).await.map_err(|_| None)
-    }
-
-    async fn hear(&mut self) -> Result<connection::AMQPMethod, Option<Fault>> {
-        loop {
-            let cut = match wire::cut(&self.input) {
-                Ok(Some(raw)) => Some((raw.frame.len(), wire::method(&raw))),
-                Ok(None) => None,
-                Err(wire::Broken) => return Err(None),
-            };
-            match cut {
-                Some((length, method)) => {
-                    self.input.drain(..length);
-                    if let Ok(AMQPClass::Connection(method)) = method {
-                        return Ok(method);
-                    }
-                    return Err(None);
-                }
-                None => {
-                    let mut buffer = [0; 4096];
-                    match self.stream.read(&mut buffer).await {
-                        Ok(n) if n > 0 => self.input.extend_from_slice(&buffer[..n]),
-                        _ => return Err(None),
-                    }
-                }
-            }
-        }
-    }
-
-    async fn end(&mut self, end: End) {
-        match end {
-            End::Asked => {
-                let _ = self.say(connection::AMQPMethod::CloseOk(connection::CloseOk {})).await;
-            }
-            End::Fault(fault, ids) => {
-                warn!("connection {}: {}", self.id, fault.text);
-                self.close(&fault, ids).await;
-            }
-        }
-    }
-
-    /// Says why, and waits a moment for the peer to have heard it.
-    async fn close(&mut self, fault: &Fault, ids: (u16, u16)) {
-        let close = connection::Close {
-            reply_code: fault.code,
-            reply_text: fault.text.as_str().into(),
-            class_id: ids.0,
-            method_id: ids.1,
-        };
-        if self.say(connection::AMQPMethod::Close(close)).await.is_ok() {
-            let _ = tokio::time::timeout(Duration::from_secs(2), self.hear()).await;
-        }
-    }
-}
-
-fn frame_error() -> Fault {
-    Fault { code: 501, text: "FRAME_ERROR - cannot decode a frame".into() }
-}
-
-/// What clients look at to know what they may do.
-fn properties() -> FieldTable {
-    let text = |t: &str| AMQPValue::LongString(t.into());
-    let mut capabilities = FieldTable::default();
-    for name in [
-        "publisher_confirms",
-        "consumer_cancel_notify",
-        "basic.nack",
-        "per_consumer_qos",
-        "authentication_failure_close",
-        "connection.blocked",
-    ] {
-        capabilities.insert(name.into(), AMQPValue::Boolean(true));
-    }
-    let mut table = FieldTable::default();
-    table.insert("product".into(), text("skynet-broker"));
-    table.insert("version".into(), text(env!("CARGO_PKG_VERSION")));
-    table.insert("information".into(), text("for one machine and one user"));
-    table.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
-    table
 }
 
 /// Says that the broker listens, on the descriptor that SKYNET_NOTIFY_FD names.

@@ -77,12 +77,17 @@ pub fn method(raw: &Raw<'_>) -> Result<AMQPClass, Broken> {
 
 /// Appends a method.
 pub fn put_method(out: &mut Vec<u8>, channel: u16, class: AMQPClass) {
+    put_frame(out, &AMQPFrame::Method(channel, class));
+}
+
+/// Appends any frame.
+pub fn put_frame(out: &mut Vec<u8>, frame: &AMQPFrame) {
     let start = out.len();
     let context = WriteContext::from(std::mem::take(out));
-    match gen_frame(&AMQPFrame::Method(channel, class))(context) {
+    match gen_frame(frame)(context) {
         Ok(context) => *out = context.into_inner().0,
         // Every method that we send fits a frame: names are short, tables are small.
-        Err(e) => debug_assert!(false, "cannot write a method at {start}: {e:?}"),
+        Err(e) => debug_assert!(false, "cannot write a frame at {start}: {e:?}"),
     }
 }
 

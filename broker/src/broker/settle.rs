@@ -1,0 +1,101 @@
+//! Settling deliveries: acknowledged, given back, thrown away.
+
+use super::channel::{Channel, Unacked};
+use super::{Broker, Done};
+use crate::fault::Fault;
+use crate::queue::{ConnectionId, Consumer, Moment};
+use amq_protocol::protocol::{AMQPClass, basic};
+
+/// What becomes of a delivery.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Acknowledged,
+    Back,
+    Away,
+}
+
+impl Fate {
+    fn given_back(requeue: bool) -> Self {
+        if requeue { Self::Back } else { Self::Away }
+    }
+}
+
+impl Channel {
+    /// Whether the limit for all consumers of the channel leaves room.
+    pub fn may_take(&self, consumer: &Consumer) -> bool {
+        consumer.no_ack || self.prefetch_of_all == 0 || self.unacked.len() < self.prefetch_of_all as usize
+    }
+}
+
+impl Broker {
+    pub(super) fn settle_method(
+        &mut self,
+        id: ConnectionId,
+        number: u16,
+        vhost: &str,
+        method: basic::AMQPMethod,
+        now: Moment,
+    ) -> Done {
+        match method {
+            basic::AMQPMethod::Ack(ack) => {
+                self.settle(id, number, vhost, (ack.delivery_tag, ack.multiple), Fate::Acknowledged, now)
+            }
+            basic::AMQPMethod::Nack(nack) => {
+                let fate = Fate::given_back(nack.requeue);
+                self.settle(id, number, vhost, (nack.delivery_tag, nack.multiple), fate, now)
+            }
+            basic::AMQPMethod::Reject(reject) => {
+                let fate = Fate::given_back(reject.requeue);
+                self.settle(id, number, vhost, (reject.delivery_tag, false), fate, now)
+            }
+            basic::AMQPMethod::Recover(recover) if !recover.requeue => {
+                Err(Fault::not_implemented("requeue=false"))
+            }
+            basic::AMQPMethod::Recover(_) => {
+                self.settle(id, number, vhost, (0, true), Fate::Back, now)?;
+                let ok = basic::AMQPMethod::RecoverOk(basic::RecoverOk {});
+                self.answer(id, number, AMQPClass::Basic(ok))
+            }
+            _ => Err(Fault::invalid("not a method for a broker")),
+        }
+    }
+
+    fn settle(
+        &mut self,
+        id: ConnectionId,
+        number: u16,
+        vhost: &str,
+        (tag, multiple): (u64, bool),
+        fate: Fate,
+        now: Moment,
+    ) -> Done {
+        let channel = self.channel(id, number)?;
+        let tags: Vec<u64> = match (tag, multiple) {
+            (0, true) => channel.unacked.keys().copied().collect(),
+            (tag, true) => channel.unacked.range(..=tag).map(|(tag, _)| *tag).collect(),
+            (tag, false) => channel.unacked.contains_key(&tag).then_some(tag).into_iter().collect(),
+        };
+        if tags.is_empty() && (tag, multiple) != (0, true) {
+            return Err(Fault::precondition(&format!("unknown delivery tag {tag}")));
+        }
+        let settled: Vec<_> = tags.iter().filter_map(|tag| channel.unacked.remove(tag)).collect();
+        let limit_of_all = channel.prefetch_of_all > 0;
+        let mut touched: Vec<String> =
+            if limit_of_all { channel.consumers.values().cloned().collect() } else { vec![] };
+        for Unacked { queue: name, consumer, entry } in settled {
+            let Some(queue) = self.queue_mut(vhost, &name) else { continue };
+            if let Some(tag) = &consumer {
+                queue.settled(id, number, tag);
+            }
+            match fate {
+                Fate::Back => queue.put_back(entry),
+                Fate::Acknowledged | Fate::Away => self.drop_entries(&[entry]),
+            }
+            if !touched.contains(&name) {
+                touched.push(name);
+            }
+        }
+        touched.iter().for_each(|name| self.pump(vhost, name, now));
+        Ok(())
+    }
+}
