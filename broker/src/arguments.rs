@@ -93,6 +93,11 @@ impl Arguments {
                 (a, b) => classic(a) && classic(b),
             };
             if !same {
+                if let (Some(is), Some(asked)) = (is, asked)
+                    && kind(is) == kind(asked)
+                {
+                    return Err(Fault::inequivalent(name, "queue", queue, vhost, &text(asked), &text(is)));
+                }
                 return Err(Fault::precondition(&format!(
                     "inequivalent arg '{name}' for queue '{queue}' in vhost '{vhost}': received {} but current is {}",
                     asked.map_or("none".to_owned(), described),
@@ -105,22 +110,35 @@ impl Arguments {
 }
 
 fn described(value: &AMQPValue) -> String {
-    let (text, kind) = match value {
-        AMQPValue::LongString(text) => (text.to_string(), "longstr"),
-        AMQPValue::Boolean(yes) => (yes.to_string(), "bool"),
-        other => match number(other) {
-            Some(n) => (n.to_string(), "signedint"),
-            None => return format!("the value '{other:?}'"),
-        },
-    };
-    format!("the value '{text}' of type '{kind}'")
+    format!("the value '{}' of type '{}'", text(value), kind(value))
+}
+
+fn text(value: &AMQPValue) -> String {
+    match value {
+        AMQPValue::LongString(text) => text.to_string(),
+        AMQPValue::Boolean(yes) => yes.to_string(),
+        other => number(other).map_or_else(|| format!("{other:?}"), |n| n.to_string()),
+    }
+}
+
+/// RabbitMQ's names of types.
+fn kind(value: &AMQPValue) -> &'static str {
+    match value {
+        AMQPValue::LongString(_) | AMQPValue::ShortString(_) => "longstr",
+        AMQPValue::Boolean(_) => "bool",
+        AMQPValue::LongLongInt(_) => "long",
+        AMQPValue::FieldTable(_) => "table",
+        AMQPValue::FieldArray(_) => "array",
+        AMQPValue::Void => "void",
+        _ => "signedint",
+    }
 }
 
 fn complaint(value: &AMQPValue) -> String {
     match number(value) {
         Some(n) if n < 0 => format!("{{value_negative,{n}}}"),
         Some(n) => format!("{{value_zero,{n}}}"),
-        None => "{unacceptable_type,longstr}".into(),
+        None => format!("\"expected integer, got {}\"", kind(value)),
     }
 }
 

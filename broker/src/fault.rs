@@ -35,7 +35,9 @@ impl Fault {
     /// 405.
     pub fn locked(name: &str, vhost: &str) -> Self {
         let text = format!(
-            "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}' in vhost '{vhost}'"
+            "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}' in vhost '{vhost}'. It could be \
+             originally declared on another connection or the exclusive property value does not match that of the \
+             original declaration."
         );
         Self { code: 405, text }
     }

@@ -57,7 +57,7 @@ impl Drop for Message {
 }
 
 /// What of a content header the broker heeds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heeded {
     /// Length of the body in bytes.
     pub size: u64,
@@ -68,12 +68,12 @@ pub struct Heeded {
 }
 
 /// A message's time to live, as its header gives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ttl {
     /// So long.
     For(Duration),
-    /// It is no number of milliseconds.
-    Invalid,
+    /// This is no number of milliseconds.
+    Nonsense(String),
 }
 
 const DELIVERY_MODE: u16 = 1 << 12;
@@ -93,7 +93,7 @@ pub fn heed(payload: &[u8]) -> Option<Heeded> {
     let Ok((_, AMQPFrame::Header(_, header))) = parse_frame(frame.as_slice()) else { return None };
     let ttl = header.properties.expiration().as_ref().map(|text| match text.as_str().parse() {
         Ok(ms) => Ttl::For(Duration::from_millis(ms)),
-        Err(_) => Ttl::Invalid,
+        Err(_) => Ttl::Nonsense(text.as_str().to_owned()),
     });
     Some(Heeded { size, persistent: *header.properties.delivery_mode() == Some(2), ttl })
 }
@@ -121,7 +121,7 @@ mod tests {
             (plain.clone().with_delivery_mode(1), false, None),
             (plain.clone().with_delivery_mode(2), true, None),
             (plain.clone().with_expiration("5".into()), false, Some(Ttl::For(Duration::from_millis(5)))),
-            (plain.clone().with_expiration("-5".into()), false, Some(Ttl::Invalid)),
+            (plain.clone().with_expiration("-5".into()), false, Some(Ttl::Nonsense("-5".into()))),
             (plain.with_message_id("m".into()).with_delivery_mode(2), true, None),
         ] {
             let expected = Heeded { size: 77, persistent, ttl };

@@ -216,7 +216,7 @@ impl Server {
             }
             Ok(Err(Some(fault))) => {
                 warn!("refused {peer}: {}", fault.text);
-                line.close(&fault, (10, 40)).await;
+                line.close(&fault, if fault.code == 403 { (0, 0) } else { (10, 40) }).await;
             }
             Ok(Err(None)) | Err(_) => {}
         }
@@ -327,7 +327,8 @@ impl Server {
                 (Kind::Method, Some(b)) => {
                     (u16::from_be_bytes([b[0], b[1]]), u16::from_be_bytes([b[2], b[3]]))
                 }
-                _ => (0, 0),
+                // What is wrong with a message is wrong with its publish.
+                _ => (60, 40),
             };
             let done = match raw.kind {
                 Kind::Heartbeat => Ok(()),
@@ -341,6 +342,10 @@ impl Server {
                 },
             };
             taken += raw.frame.len();
+            let ids = match &done {
+                Err(fault) if fault.code == 505 => broker.interrupted(id, number),
+                _ => ids,
+            };
             match done {
                 Ok(()) => {}
                 Err(fault) if fault.closes_connection() => break Err(End::Fault(fault, ids)),

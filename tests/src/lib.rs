@@ -11,6 +11,7 @@
 //! | [`mask`] | transcripts without pids and times |
 //! | [`broker`] | a virtual host of a RabbitMQ node, or of our own broker in the sandbox |
 //! | [`amqp`] | a blocking AMQP client |
+//! | [`stage`] | AMQP frame by frame, and what came back, to hold two brokers against each other |
 //!
 //! `tests/setup` gets what the machine must have; `make build` makes the programs. A test of the supervision
 //! programs is written once, as a function of the [`programs::Programs`] it runs, and listed in [`on_both!`].
@@ -28,6 +29,7 @@ mod rabbitmq;
 pub mod running;
 pub mod sandbox;
 pub mod service;
+pub mod stage;
 pub mod waiting;
 
 pub use programs::Programs;

@@ -49,6 +49,14 @@ impl Broker {
             .ok_or_else(|| Fault::channel("expected 'channel.open'"))
     }
 
+    /// Class and method of what a frame has interrupted that was not expected.
+    pub fn interrupted(&mut self, id: ConnectionId, number: u16) -> (u16, u16) {
+        match self.channel(id, number) {
+            Ok(Channel { publishing: Some(_), .. }) => (60, 40),
+            _ => (0, 0),
+        }
+    }
+
     /// Deals with what only opens, closes or must not interrupt a channel. True = that was all.
     pub(super) fn concerns_channel_only(
         &mut self,

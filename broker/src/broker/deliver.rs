@@ -52,7 +52,7 @@ impl Broker {
         consume: &basic::Consume,
         now: Moment,
     ) -> Done {
-        let name = self.meant(id, number, vhost, consume.queue.as_str())?;
+        let name = self.meant(id, number, consume.queue.as_str())?;
         let queue = self.queue(id, vhost, &name)?;
         let taken =
             queue.consumers.iter().any(|c| c.exclusive) || (consume.exclusive && !queue.consumers.is_empty());
@@ -115,7 +115,7 @@ impl Broker {
     }
 
     fn get(&mut self, id: ConnectionId, number: u16, vhost: &str, get: &basic::Get, now: Moment) -> Done {
-        let name = self.meant(id, number, vhost, get.queue.as_str())?;
+        let name = self.meant(id, number, get.queue.as_str())?;
         let mut expired = vec![];
         let queue = self.queue(id, vhost, &name)?;
         queue.idle_since = now;

@@ -67,7 +67,7 @@ impl Broker {
         }
         if name.starts_with("amq.") {
             return Err(Fault::access_refused(&format!(
-                "exchange name '{name}' contains reserved prefix 'amq.*'"
+                "deletion of system exchange '{name}' in vhost '{vhost}' not allowed"
             )));
         }
         let known = self.vhosts.get(vhost).and_then(|v| v.exchanges.get(name));

@@ -57,7 +57,7 @@ impl Broker {
                 }
                 publishing.header = Some((payload.to_vec(), heeded));
             }
-            _ => return Err(Fault::unexpected("expected method frame, got content header frame instead")),
+            _ => return Err(Fault::unexpected("expected method frame, got non method frame instead")),
         }
         self.complete(id, number, now)
     }
@@ -78,7 +78,7 @@ impl Broker {
                     return Err(Fault::frame("the body is larger than its header says"));
                 }
             }
-            _ => return Err(Fault::unexpected("expected method frame, got content body frame instead")),
+            _ => return Err(Fault::unexpected("expected method frame, got non method frame instead")),
         }
         self.complete(id, number, now)
     }
@@ -94,8 +94,13 @@ impl Broker {
         else {
             return Ok(());
         };
-        if heeded.ttl == Some(Ttl::Invalid) {
-            return Err(Fault::precondition("invalid expiration"));
+        if let Some(Ttl::Nonsense(text)) = &heeded.ttl {
+            let why = if text.parse::<i64>().is_ok() {
+                format!("{{value_negative,{text}}}")
+            } else {
+                "no_integer".into()
+            };
+            return Err(Fault::precondition(&format!("invalid expiration '{text}': {why}")));
         }
         let vhost = self.connections.get(&id).map(|c| c.vhost.clone()).unwrap_or_default();
         let names = self.route(&vhost, method.exchange.as_str(), method.routing_key.as_str())?;
@@ -108,7 +113,7 @@ impl Broker {
         if names.is_empty() && method.mandatory {
             self.give_back(id, number, &method, &message);
         }
-        let on_disk = self.enqueue(&vhost, &names, &message, heeded, now);
+        let on_disk = self.enqueue(&vhost, &names, &message, &heeded, now);
         match confirm {
             Some(tag) if on_disk => self.unconfirmed.push_back((self.batch + 1, id, number, tag)),
             Some(tag) => self.confirm(id, number, tag),
@@ -144,7 +149,7 @@ impl Broker {
         vhost: &str,
         names: &[String],
         message: &Arc<Message>,
-        heeded: Heeded,
+        heeded: &Heeded,
         now: Moment,
     ) -> bool {
         let mut on_disk = false;
@@ -153,9 +158,9 @@ impl Broker {
             let (id, next_batch) = (self.last_id, self.batch + 1);
             let Some(queue) = self.queue_mut(vhost, name) else { continue };
             let stored = queue.is_stored();
-            let own = match heeded.ttl {
-                Some(Ttl::For(time)) => Some(time),
-                Some(Ttl::Invalid) | None => None,
+            let own = match &heeded.ttl {
+                Some(Ttl::For(time)) => Some(*time),
+                Some(Ttl::Nonsense(_)) | None => None,
             };
             let expires = own.into_iter().chain(queue.arguments.ttl).min().map(|ttl| now.saturating_add(ttl));
             let batch = stored.then_some(next_batch);

@@ -22,21 +22,14 @@ impl Broker {
     }
 
     /// The queue that is meant: the last one declared on the channel where none is named.
-    pub(super) fn meant(
-        &mut self,
-        id: ConnectionId,
-        number: u16,
-        vhost: &str,
-        name: &str,
-    ) -> Result<String, Fault> {
+    pub(super) fn meant(&mut self, id: ConnectionId, number: u16, name: &str) -> Result<String, Fault> {
         if !name.is_empty() {
             return Ok(name.to_owned());
         }
         match self.channel(id, number)?.last_queue.clone() {
-            none if none.is_empty() => Err(Fault {
-                code: 404,
-                text: format!("NOT_FOUND - no previously declared queue in vhost '{vhost}'"),
-            }),
+            none if none.is_empty() => {
+                Err(Fault { code: 404, text: "NOT_FOUND - no previously declared queue".into() })
+            }
             last => Ok(last),
         }
     }
@@ -53,7 +46,7 @@ impl Broker {
         match method {
             queue::AMQPMethod::Declare(declare) => self.declare(id, number, vhost, &declare, now),
             queue::AMQPMethod::Bind(bind) => {
-                let name = self.meant(id, number, vhost, bind.queue.as_str())?;
+                let name = self.meant(id, number, bind.queue.as_str())?;
                 let key = self.key(id, number, bind.queue.as_str(), bind.routing_key.as_str())?;
                 self.bind(id, vhost, &name, bind.exchange.as_str(), &key)?;
                 self.answer_unless(
@@ -64,13 +57,13 @@ impl Broker {
                 )
             }
             queue::AMQPMethod::Unbind(unbind) => {
-                let name = self.meant(id, number, vhost, unbind.queue.as_str())?;
+                let name = self.meant(id, number, unbind.queue.as_str())?;
                 let key = self.key(id, number, unbind.queue.as_str(), unbind.routing_key.as_str())?;
                 self.unbind(id, vhost, &name, unbind.exchange.as_str(), &key)?;
                 self.answer(id, number, reply(queue::AMQPMethod::UnbindOk(queue::UnbindOk {})))
             }
             queue::AMQPMethod::Purge(purge) => {
-                let name = self.meant(id, number, vhost, purge.queue.as_str())?;
+                let name = self.meant(id, number, purge.queue.as_str())?;
                 let gone: Vec<_> = self.queue(id, vhost, &name)?.ready.drain(..).collect();
                 self.drop_entries(&gone);
                 let message_count = gone.len() as u32; // more than four billion do not fit into memory
@@ -103,8 +96,7 @@ impl Broker {
         now: Moment,
     ) -> Done {
         let name = match declare.queue.as_str() {
-            "" if declare.passive => self.meant(id, number, vhost, "")?,
-            "" => {
+            "" if !declare.passive => {
                 self.last_name += 1;
                 format!("amq.gen-{id}-{}", self.last_name)
             }
@@ -209,13 +201,13 @@ impl Broker {
         vhost: &str,
         delete: &queue::Delete,
     ) -> Result<u32, Fault> {
-        let name = self.meant(id, number, vhost, delete.queue.as_str())?;
+        let name = self.meant(id, number, delete.queue.as_str())?;
         let count = match self.queue(id, vhost, &name) {
             Ok(queue) if delete.if_unused && !queue.consumers.is_empty() => {
                 return Err(Fault::precondition(&format!("queue '{name}' in vhost '{vhost}' in use")));
             }
             Ok(queue) if delete.if_empty && !queue.ready.is_empty() => {
-                return Err(Fault::precondition(&format!("queue '{name}' in vhost '{vhost}' is not empty")));
+                return Err(Fault::precondition(&format!("queue '{name}' in vhost '{vhost}' not empty")));
             }
             Ok(queue) => queue.ready.len() as u32,
             Err(fault) if fault.code == 404 => 0,
@@ -283,10 +275,12 @@ impl Broker {
 }
 
 fn is_the_same(queue: &Queue, declare: &queue::Declare, name: &str, vhost: &str) -> Done {
+    if declare.exclusive != queue.owner.is_some() {
+        return Err(Fault::locked(name, vhost));
+    }
     let asked = [
         ("durable", declare.durable, queue.durable),
         ("auto_delete", declare.auto_delete, queue.auto_delete),
-        ("exclusive", declare.exclusive, queue.owner.is_some()),
     ];
     if let Some((what, asked, is)) = asked.iter().find(|(_, asked, is)| asked != is) {
         return Err(Fault::inequivalent(what, "queue", name, vhost, &asked.to_string(), &is.to_string()));

@@ -1,0 +1,318 @@
+//! A stage for AMQP scenarios: connections that send exactly the frames they are told to and write down all that
+//! comes back, so that two brokers can be held against each other.
+//!
+//! What a broker may choose (names of queues and consumers, the name of the virtual host) is masked.
+
+use crate::broker::Broker;
+use crate::waiting::DEADLINE;
+use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, WriteContext, gen_frame, parse_frame};
+use amq_protocol::protocol::basic::{self, AMQPProperties};
+use amq_protocol::protocol::{AMQPClass, channel, connection};
+use amq_protocol::types::{AMQPValue, FieldTable};
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+/// Where a scenario is played: its connections, and what was said and heard.
+pub struct Stage {
+    port: u16,
+    vhost: String,
+    login: Vec<u8>,
+    lines: Vec<Line>,
+    masked: Vec<(String, String)>,
+    transcript: String,
+}
+
+struct Line {
+    stream: TcpStream,
+    input: Vec<u8>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub enum Heard {
+    /// A method on a channel.
+    Method(u16, AMQPClass),
+    /// The connection is closed.
+    Closed,
+}
+
+impl Stage {
+    /// A stage in front of a broker.
+    pub fn new(broker: &Broker) -> Self {
+        let login = format!("\0{}\0{}", broker.user, broker.password).into_bytes();
+        let (port, vhost) = (broker.port, broker.vhost.clone());
+        Self { port, vhost, login, lines: vec![], masked: vec![], transcript: String::new() }
+    }
+
+    /// All that was said (`>`) and heard (`<`).
+    pub fn transcript(self) -> String {
+        self.transcript
+    }
+
+    /// A new connection with the channel 1 open; its number.
+    pub fn enter(&mut self) -> usize {
+        let login = self.login.clone();
+        let vhost = self.vhost.clone();
+        let number = self.knock(&login, &vhost, 0);
+        assert!(matches!(
+            self.read(number),
+            Heard::Method(0, AMQPClass::Connection(connection::AMQPMethod::OpenOk(_)))
+        ));
+        self.open_channel(number, 1);
+        number
+    }
+
+    /// A connection that wants a heartbeat every so many seconds, as far as `connection.open`.
+    pub fn enter_with_heartbeat(&mut self, seconds: u16) -> usize {
+        let (login, vhost) = (self.login.clone(), self.vhost.clone());
+        self.knock(&login, &vhost, seconds)
+    }
+
+    /// Does something that is not written down.
+    pub fn quietly(&mut self, scene: impl FnOnce(&mut Self)) {
+        let before = self.transcript.len();
+        scene(self);
+        self.transcript.truncate(before);
+    }
+
+    /// Reads until a heartbeat comes. False = the connection is closed.
+    pub fn hears_a_heartbeat(&mut self, line: usize) -> bool {
+        loop {
+            match self.any_frame(line) {
+                None => return false,
+                Some(AMQPFrame::Heartbeat) => return true,
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// A connection that asks for this virtual host, as far as its question.
+    pub fn enter_other_vhost(&mut self, vhost: &str) -> usize {
+        let login = self.login.clone();
+        self.knock(&login, vhost, 0)
+    }
+
+    /// A connection as far as `connection.open`, whose answer is not read yet.
+    pub fn knock(&mut self, login: &[u8], vhost: &str, heartbeat: u16) -> usize {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        self.lines.push(Line { stream, input: vec![] });
+        let number = self.lines.len() - 1;
+        self.raw(number, b"AMQP\0\0\x09\x01");
+        assert!(matches!(
+            self.read(number),
+            Heard::Method(0, AMQPClass::Connection(connection::AMQPMethod::Start(_)))
+        ));
+        self.send(
+            number,
+            0,
+            AMQPClass::Connection(connection::AMQPMethod::StartOk(connection::StartOk {
+                client_properties: capabilities(),
+                mechanism: "PLAIN".into(),
+                response: login.into(),
+                locale: "en_US".into(),
+            })),
+        );
+        match self.read(number) {
+            Heard::Method(0, AMQPClass::Connection(connection::AMQPMethod::Tune(tune))) => {
+                let ok = connection::TuneOk { channel_max: 100, frame_max: tune.frame_max, heartbeat };
+                self.send(number, 0, AMQPClass::Connection(connection::AMQPMethod::TuneOk(ok)));
+                let open = connection::Open { virtual_host: vhost.into() };
+                self.send(number, 0, AMQPClass::Connection(connection::AMQPMethod::Open(open)));
+            }
+            other => self.note(number, '<', &format!("{other:?}")),
+        }
+        number
+    }
+
+    /// Opens one more channel.
+    pub fn open_channel(&mut self, line: usize, channel: u16) {
+        self.send(line, channel, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})));
+        let heard = self.read(line);
+        let open = matches!(heard, Heard::Method(_, AMQPClass::Channel(channel::AMQPMethod::OpenOk(_))));
+        assert!(open, "{heard:?} after:\n{}", self.transcript);
+    }
+
+    /// Says a method.
+    pub fn say(&mut self, line: usize, channel: u16, class: AMQPClass) {
+        self.note(line, '>', &format!("{channel} {class:?}"));
+        self.send(line, channel, class);
+    }
+
+    /// Says a method and hears the answer.
+    pub fn ask(&mut self, line: usize, channel: u16, class: AMQPClass) -> Heard {
+        self.say(line, channel, class);
+        self.hear(line)
+    }
+
+    /// Publishes.
+    pub fn publish(&mut self, line: usize, publish: basic::Publish, properties: AMQPProperties, body: &[u8]) {
+        self.note(line, '>', &format!("1 {publish:?} {properties:?} {} bytes", body.len()));
+        self.send(line, 1, AMQPClass::Basic(basic::AMQPMethod::Publish(publish)));
+        let header = AMQPContentHeader { class_id: 60, body_size: body.len() as u64, properties };
+        self.frame(line, &AMQPFrame::Header(1, header));
+        for piece in body.chunks(100_000) {
+            self.frame(line, &AMQPFrame::Body(1, piece.to_vec()));
+        }
+    }
+
+    /// Hears the next method, with its content where it has one.
+    pub fn hear(&mut self, line: usize) -> Heard {
+        let heard = self.read(line);
+        match &heard {
+            Heard::Closed => self.note(line, '<', "closed"),
+            Heard::Method(channel, class) => {
+                self.mask_names(class);
+                let mut said = format!("{channel} {class:?}");
+                if let AMQPClass::Basic(
+                    basic::AMQPMethod::Deliver(_)
+                    | basic::AMQPMethod::GetOk(_)
+                    | basic::AMQPMethod::Return(_),
+                ) = class
+                {
+                    let (properties, body) = self.content(line);
+                    let body = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
+                    write!(said, " {properties:?} {body:?}").unwrap();
+                }
+                self.note(line, '<', &said);
+                self.answer_a_close(line, *channel, class);
+            }
+        }
+        heard
+    }
+
+    /// Hears so many.
+    pub fn hear_all(&mut self, line: usize, count: usize) {
+        (0..count).for_each(|_| drop(self.hear(line)));
+    }
+
+    /// Sends bytes that may be no frame at all.
+    pub fn raw(&mut self, line: usize, bytes: &[u8]) {
+        // A broker that has closed already is heard of by what is read next.
+        let _ = self.lines[line].stream.write_all(bytes);
+    }
+
+    /// Closes the socket, as a process that dies.
+    pub fn die(&mut self, line: usize) {
+        self.lines[line].stream.shutdown(std::net::Shutdown::Both).unwrap();
+    }
+
+    /// Notes something that the scenario found out by itself.
+    pub fn remark(&mut self, text: &str) {
+        self.transcript.push_str(text);
+        self.transcript.push('\n');
+    }
+
+    fn note(&mut self, line: usize, direction: char, text: &str) {
+        let mut text = text
+            .replace(&format!("'{}'", self.vhost), "'VHOST'")
+            .replace(&format!("vhost {} ", self.vhost), "vhost VHOST ");
+        for (name, mask) in &self.masked {
+            text = text.replace(name, mask);
+        }
+        writeln!(self.transcript, "{line}{direction} {text}").unwrap();
+    }
+
+    fn mask_names(&mut self, class: &AMQPClass) {
+        use amq_protocol::protocol::queue;
+        let (name, kind) = match class {
+            AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok)) => (ok.queue.as_str(), "queue"),
+            AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(ok)) => (ok.consumer_tag.as_str(), "tag"),
+            _ => return,
+        };
+        if name.starts_with("amq.") && !self.masked.iter().any(|(known, _)| known == name) {
+            let mask = format!("{kind}-{}", self.masked.len());
+            self.masked.push((name.to_owned(), mask));
+        }
+    }
+
+    fn answer_a_close(&mut self, line: usize, channel: u16, class: &AMQPClass) {
+        match class {
+            AMQPClass::Channel(channel::AMQPMethod::Close(_)) => {
+                let ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
+                self.send(line, channel, AMQPClass::Channel(ok));
+            }
+            AMQPClass::Connection(connection::AMQPMethod::Close(_)) => {
+                let ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
+                self.send(line, 0, AMQPClass::Connection(ok));
+            }
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, line: usize, channel: u16, class: AMQPClass) {
+        self.frame(line, &AMQPFrame::Method(channel, class));
+    }
+
+    fn frame(&mut self, line: usize, frame: &AMQPFrame) {
+        let bytes = gen_frame(frame)(WriteContext::from(vec![])).unwrap().into_inner().0;
+        self.raw(line, &bytes);
+    }
+
+    fn content(&mut self, line: usize) -> (AMQPProperties, Vec<u8>) {
+        let Some(AMQPFrame::Header(_, header)) = self.next_frame(line) else { panic!("no content header") };
+        let mut body = vec![];
+        while (body.len() as u64) < header.body_size {
+            let Some(AMQPFrame::Body(_, piece)) = self.next_frame(line) else { panic!("no body") };
+            body.extend(piece);
+        }
+        (header.properties, body)
+    }
+
+    fn read(&mut self, line: usize) -> Heard {
+        match self.next_frame(line) {
+            Some(AMQPFrame::Method(channel, class)) => Heard::Method(channel, class),
+            None => Heard::Closed,
+            other => panic!("neither a method nor the end: {other:?}"),
+        }
+    }
+
+    /// The next frame that is no sign of life; `None` where the connection is closed.
+    fn next_frame(&mut self, line: usize) -> Option<AMQPFrame> {
+        loop {
+            match self.any_frame(line)? {
+                AMQPFrame::Heartbeat => {}
+                frame => return Some(frame),
+            }
+        }
+    }
+
+    fn any_frame(&mut self, line: usize) -> Option<AMQPFrame> {
+        let transcript = &self.transcript;
+        let Line { stream, input } = &mut self.lines[line];
+        loop {
+            if input.len() >= 8 {
+                let size = u32::from_be_bytes([input[3], input[4], input[5], input[6]]) as usize + 8;
+                if input.len() >= size {
+                    let frame: Vec<u8> = input.drain(..size).collect();
+                    return Some(parse_frame(frame.as_slice()).unwrap().1);
+                }
+            }
+            let mut buffer = [0; 64 << 10];
+            match stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(n) => input.extend_from_slice(&buffer[..n]),
+                Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(e) => panic!("nothing more is heard ({e}) after:\n{transcript}"),
+            }
+        }
+    }
+}
+
+fn capabilities() -> FieldTable {
+    let mut capabilities = FieldTable::default();
+    for name in [
+        "consumer_cancel_notify",
+        "basic.nack",
+        "publisher_confirms",
+        "authentication_failure_close",
+        "connection.blocked",
+    ] {
+        capabilities.insert(name.into(), AMQPValue::Boolean(true));
+    }
+    let mut properties = FieldTable::default();
+    properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
+    properties
+}
