@@ -8,20 +8,25 @@ use crate::workers::{Job, Order, Outcome, Report, Workers};
 use config::Settings;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use serde_json::{Map, Value};
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{info, warn};
-use workitem::ErrorInfo;
+use tracing::info;
+use workitem::answer::answer;
+use workitem::{ErrorInfo, forget};
 
 /// How many last lines of standard error become the message.
 const LAST_LINES: usize = 5;
+/// How long a line of its may be, in bytes.
+const LONGEST_LINE: u64 = 64 << 10;
+/// How long those that a program left behind may hold its pipes.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
 /// Runs the program of `exec = [...]`.
 pub struct ExecWorkers {
@@ -88,11 +93,18 @@ async fn handle(
     if let Some(pid) = pid {
         lock().insert(job.id, pid);
     }
-    let talked = talk(&mut child, &job, &settings.name).await;
+    let talked = talk(&mut child, &job, settings).await;
     lock().remove(&job.id);
     match talked {
-        Ok((status, output, _)) if status.success() => merge(settings, &job, &output),
-        Ok((status, _, last)) => {
+        Ok(talk) if talk.too_long => {
+            failed(settings, &job, format!("its answer is longer than max_body, {} bytes", settings.max_body))
+        }
+        Ok(Talk { status, output, .. }) if status.success() => match answer(&job.body, &job.fei, &output) {
+            Ok(reply) if forget(&reply) => Outcome::Forget,
+            Ok(reply) => Outcome::Reply(reply),
+            Err(wrong) => failed(settings, &job, format!("its answer {wrong}")),
+        },
+        Ok(Talk { status, last, .. }) => {
             let said = last.join("\n");
             let message =
                 if said.is_empty() { describe(status) } else { format!("{}: {said}", describe(status)) };
@@ -119,38 +131,78 @@ fn start(settings: &Settings, environment: &[(OsString, OsString)], job: &Job) -
         .spawn()
 }
 
-type Talk = (ExitStatus, Vec<u8>, Vec<String>);
+/// What a program said, and how it ended.
+struct Talk {
+    status: ExitStatus,
+    output: Vec<u8>,
+    too_long: bool,
+    last: Vec<String>,
+}
 
-/// Feeds the program, and reads what it answers and what it says, all at once: none of its pipes may fill up.
-async fn talk(child: &mut Child, job: &Job, name: &str) -> io::Result<Talk> {
+/// Feeds the program, and reads what it answers and what it says, all at once: none of its pipes may fill up. When
+/// it has ended, whatever it left behind in its group has a moment to let go of the pipes, and is killed.
+async fn talk(child: &mut Child, job: &Job, settings: &Settings) -> io::Result<Talk> {
     let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
     let mut stdin = child.stdin.take().ok_or_else(broken)?;
-    let mut stdout = child.stdout.take().ok_or_else(broken)?;
+    let stdout = child.stdout.take().ok_or_else(broken)?;
     let stderr = child.stderr.take().ok_or_else(broken)?;
+    let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+    let (mut output, mut last) = (Vec::new(), VecDeque::new());
     let feed = async {
         // A program that does not read its workitem is free to do so.
         let _ = stdin.write_all(&job.body).await;
         drop(stdin);
     };
-    let answer = async {
-        let mut output = Vec::new();
-        stdout.read_to_end(&mut output).await.map(|_| output)
+    let mut bounded = stdout.take(settings.max_body + 1);
+    let read = async {
+        let done = bounded.read_to_end(&mut output).await;
+        if output.len() as u64 > settings.max_body {
+            // It would never end writing what nobody reads.
+            kill(group);
+        }
+        done
     };
-    let listen = async {
-        let mut last = VecDeque::new();
-        let mut lines = BufReader::new(stderr).split(b'\n');
-        while let Ok(Some(line)) = lines.next_segment().await {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            info!("{name} {}: {line}", job.fei.wfid);
-            last.push_back(line);
-            if last.len() > LAST_LINES {
-                last.pop_front();
+    let (status, done) = {
+        let pipes = async { tokio::join!(feed, read, listen(stderr, job, &settings.name, &mut last)) };
+        tokio::pin!(pipes);
+        tokio::select! {
+            ((), done, ()) = &mut pipes => (child.wait().await?, done),
+            status = child.wait() => {
+                let rest = tokio::time::timeout(LEFT_BEHIND, &mut pipes).await;
+                if rest.is_err() {
+                    kill(group);
+                }
+                (status?, rest.map_or(Ok(0), |((), done, ())| done))
             }
         }
-        Vec::from(last)
     };
-    let ((), output, last) = tokio::join!(feed, answer, listen);
-    Ok((child.wait().await?, output?, last))
+    done?;
+    let too_long = output.len() as u64 > settings.max_body;
+    Ok(Talk { status, output, too_long, last: last.into() })
+}
+
+fn kill(group: Option<Pid>) {
+    // One that has just ended needs no signal.
+    let _ = group.map(|group| killpg(group, Signal::SIGKILL));
+}
+
+/// Passes what the program says on to the log, and keeps the last lines. A line without an end is cut in pieces.
+async fn listen(stderr: ChildStderr, job: &Job, name: &str, last: &mut VecDeque<String>) {
+    let mut stderr = BufReader::new(stderr);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = (&mut stderr).take(LONGEST_LINE).read_until(b'\n', &mut line).await;
+        if !matches!(read, Ok(1..)) {
+            return;
+        }
+        let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line)).into_owned();
+        info!("{name} {}: {text}", job.fei.wfid);
+        last.push_back(text);
+        if last.len() > LAST_LINES {
+            last.pop_front();
+        }
+    }
 }
 
 fn describe(status: ExitStatus) -> String {
@@ -160,38 +212,6 @@ fn describe(status: ExitStatus) -> String {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("ended by signal {signal}"),
         (None, None) => "ended".into(),
-    }
-}
-
-/// The reply: what the program wrote if that is a workitem, else the workitem with its fields changed.
-fn merge(settings: &Settings, job: &Job, output: &[u8]) -> Outcome {
-    if output.iter().all(u8::is_ascii_whitespace) {
-        return Outcome::Reply(job.body.clone());
-    }
-    let mut answer: Map<String, Value> = match serde_json::from_slice(output) {
-        Ok(answer) => answer,
-        Err(e) => return failed(settings, job, format!("its answer is not a JSON object: {e}")),
-    };
-    if answer.contains_key("fei") {
-        return Outcome::Reply(output.to_vec());
-    }
-    let mut workitem: Map<String, Value> = match serde_json::from_slice(&job.body) {
-        Ok(workitem) => workitem,
-        Err(e) => return failed(settings, job, format!("the workitem cannot be changed: {e}")),
-    };
-    let changed = match answer.remove("fields") {
-        Some(Value::Object(fields)) => fields,
-        _ => answer,
-    };
-    if let Some(Value::Object(fields)) = workitem.get_mut("fields") {
-        fields.extend(changed);
-    }
-    match serde_json::to_vec(&workitem) {
-        Ok(body) => Outcome::Reply(body),
-        Err(e) => {
-            warn!("{} {}: cannot write the reply: {e}", settings.name, job.fei.wfid);
-            failed(settings, job, format!("cannot write the reply: {e}"))
-        }
     }
 }
 

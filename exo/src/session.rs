@@ -4,6 +4,7 @@ use crate::machine::{Action, Ask, Event, Id, Key, Machine};
 use crate::workers::{Job, Order, Outcome, Report, Workers};
 use air::{Delivery, Link};
 use config::Settings;
+use regex::Regex;
 use sha2::{Digest, Sha256};
 use state::failed::{FailedStore, Failure};
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{error, info, warn};
-use workitem::{ErrorInfo, Fei, Incoming, Unusable, compose, parse, safe_name, with_error};
+use workitem::{ErrorInfo, Fei, Incoming, Unusable, compose, fields, forget, parse, safe_name, with_error};
 
 /// Where replies go.
 const REPLIES: &str = "ruote_workitems";
@@ -37,6 +38,7 @@ pub struct Session<W> {
     machine: Machine,
     link: Link,
     failed: FailedStore,
+    rules: Vec<fields::Rule>,
     in_hand: HashMap<Id, InHand>,
     next: Id,
     born: Instant,
@@ -86,6 +88,7 @@ impl<W: Workers> Session<W> {
         Self {
             machine: Machine::new(settings.concurrency as usize, settings.grace),
             failed: FailedStore::new(&settings.state, settings.failed.max as usize, settings.failed.size),
+            rules: rules(&settings),
             link,
             workers,
             in_hand: HashMap::new(),
@@ -197,6 +200,15 @@ impl<W: Workers> Session<W> {
         }
         match parse(&in_hand.body) {
             Ok(Incoming::Workitem(header)) => {
+                let broken = fields::violations(&self.rules, &in_hand.body);
+                if !broken.is_empty() {
+                    let reason = format!("the fields are not as they must be: {}", broken.join("; "));
+                    return if header.forget {
+                        self.park("refused", in_hand, &reason)
+                    } else {
+                        self.refuse(in_hand, header.fei, &reason)
+                    };
+                }
                 let key = key(&header.fei, &in_hand.body);
                 in_hand.fei = Some(header.fei);
                 Ask::Handle(key)
@@ -207,19 +219,23 @@ impl<W: Workers> Session<W> {
                 Ask::Settle
             }
             Err(Unusable::Malformed { fei, reason }) => {
-                let key = key(&fei, &in_hand.body);
-                warn!("{name} {}: {reason}; answered with an error", fei.wfid);
-                let error = self.error_info(format!("unusable workitem: {reason}"));
-                in_hand.fei = Some(*fei);
-                match with_error(&in_hand.body, &error) {
-                    Ok(reply) => {
-                        in_hand.body = reply;
-                        Ask::Answer(key)
-                    }
-                    Err(e) => self.park("unusable", in_hand, &e.to_string()),
-                }
+                self.refuse(in_hand, *fei, &format!("unusable workitem: {reason}"))
             }
             Err(unusable) => self.park("unusable", in_hand, &unusable.to_string()),
+        }
+    }
+
+    /// Answers with an error what cannot be worked on.
+    fn refuse(&self, in_hand: &mut InHand, fei: Fei, reason: &str) -> Ask {
+        let key = key(&fei, &in_hand.body);
+        warn!("{} {}: {reason}; answered with an error", self.settings.name, fei.wfid);
+        in_hand.fei = Some(fei);
+        match with_error(&in_hand.body, &self.error_info(reason.to_owned())) {
+            Ok(reply) => {
+                in_hand.body = reply;
+                Ask::Answer(key)
+            }
+            Err(e) => self.park("unusable", in_hand, &e.to_string()),
         }
     }
 
@@ -313,7 +329,11 @@ impl<W: Workers> Session<W> {
                 let reply = left.and_then(|left| with_error(&left, &error).ok());
                 let reply = reply.or_else(|| with_error(&came, &error).ok()).unwrap_or_default();
                 self.keep_failure(id, &came, &error, &details);
-                (reply, "replied with an error", Event::Replied(id))
+                if forget(&reply) {
+                    (vec![], "failed, no reply wanted", Event::Forgotten(id))
+                } else {
+                    (reply, "replied with an error", Event::Replied(id))
+                }
             }
         };
         let in_hand = self.in_hand.get_mut(&id)?;
@@ -355,6 +375,17 @@ impl<W: Workers> Session<W> {
             }
         }
     }
+}
+
+/// What `[fields]` asks for. A pattern that is none was refused when the settings were read.
+fn rules(settings: &Settings) -> Vec<fields::Rule> {
+    let rule = |(name, field): (&String, &config::settings::Field)| fields::Rule {
+        name: name.clone(),
+        kind: field.kind.clone(),
+        required: field.required,
+        pattern: field.pattern.as_deref().and_then(|pattern| Regex::new(pattern).ok()),
+    };
+    settings.fields.iter().map(rule).collect()
 }
 
 fn key(fei: &Fei, body: &[u8]) -> Key {

@@ -5,6 +5,8 @@
 //! | [`incoming`] | a message on a work queue: a workitem, a cancelitem, or unusable |
 //! | [`fei`] | the flow expression id, which names a workitem |
 //! | [`reply`] | what is sent back when the handler could not write it |
+//! | [`answer`] | what a program answers: the workitem, or what it changed of the fields |
+//! | [`fields`] | whether the fields are as the participant asks for |
 //! | [`compose`] | a workitem as the engine would send it |
 //! | [`names`] | names from the wire that become part of a path or routing key |
 //!
@@ -12,8 +14,11 @@
 //! their place.
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod compose;
+mod entries;
 pub mod fei;
+pub mod fields;
 pub mod incoming;
 pub mod names;
 pub mod reply;

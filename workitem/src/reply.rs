@@ -1,10 +1,10 @@
 //! What is sent back when the handler could not write it: the workitem with an error.
 
 use crate::Unusable;
+use crate::entries::Entries;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::fmt;
 
 /// An error as the engine understands it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,31 +30,6 @@ pub fn with_error(body: &[u8], error: &ErrorInfo) -> Result<Vec<u8>, Unusable> {
     let mut serializer = serde_json::Serializer::new(&mut out);
     WithError { entries: &entries, error }.serialize(&mut serializer).map_err(not_json)?;
     Ok(out)
-}
-
-/// An object's entries in order, values unread, duplicates kept.
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = vec![];
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
 }
 
 struct WithError<'a> {
