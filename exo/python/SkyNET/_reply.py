@@ -43,7 +43,7 @@ def find_bad(whole):
             continue
         if isinstance(value, DictAttrProxy):
             value = value.as_dict()
-        path = [step for _, step, _ in way[1:]] + ([name] if name is not None else [])
+        path = [step for _, step, _ in way[2:]] + ([name] if name is not None else [])
         if value is None or isinstance(value, (str, bool, int)):
             continue
         if isinstance(value, float) and value - value == 0:

@@ -5,7 +5,7 @@ import json
 import pickle
 import unittest
 
-from RuoteAMQP import DictAttrProxy
+from RuoteAMQP import DictAttrProxy, FlowExpressionId
 from RuoteAMQP import Workitem as Other
 from SkyNET import Workitem
 from SkyNET.Control import ParticipantCtrl, WorkItemCtrl
@@ -180,6 +180,80 @@ class TestWorkitem(unittest.TestCase):
             for word in ("start", "stop", "die"):
                 self.assertTrue(getattr(cls(word), word)())
                 self.assertFalse(getattr(cls("status"), word)())
+
+    def test_brackets_give_what_is_there_and_a_class_of_the_handlers_own_keeps_its_methods(self):
+        import collections
+        self.assertIs(self.wid.fields["a"], self.wid.to_h()["fields"]["a"])
+        mine = collections.defaultdict(list)
+        self.wid.fields.mine = mine
+        self.assertIs(self.wid.fields.mine, mine)
+        self.wid.fields.mine["new"].append(1)
+        self.assertEqual(sorted(self.wid.fields.mine.items()), [("new", [1])])
+
+    def test_trace_is_the_workitems_own(self):
+        self.assertIsNone(self.wid.trace)
+        self.wid.trace = ["here"]
+        self.assertEqual(self.wid.to_h()["trace"], ["here"])
+
+    def test_forget_that_is_set_is_a_param(self):
+        self.wid.forget = True
+        self.assertIs(self.wid.to_h()["fields"]["params"]["forget"], True)
+
+    def test_lookup_under_its_other_name_and_with_a_second_argument(self):
+        self.assertEqual((self.wid.lf("a.b"), self.wid.lookup("a.b", True), self.wid.lookup("a.x", True)), (1, 1, None))
+
+    def test_a_flow_expression_id_has_all_its_names(self):
+        fei = self.wid.fei
+        self.assertEqual((fei.to_storage_id(), fei.sub_wfid, fei["sub_wfid"], fei["subid"], fei.to_h()["wfid"]),
+                         ("0_0!s!w", "s", "s", "s", "w"))
+        child = dict(fei.to_h(), expid="0_0_3")
+        self.assertTrue(fei.direct_child(child) and fei.direct_child(FlowExpressionId(child)))
+        for other in (dict(child, wfid="x"), dict(child, expid="0_1_3"), dict(child, expid="0_0_3_1"), fei):
+            self.assertFalse(fei.direct_child(other))
+        with self.assertRaises(KeyError):
+            fei["nothing"]
+
+    def test_a_fei_that_is_none_makes_no_trouble(self):
+        wid = Workitem('{"fei": 1, "fields": {}}')
+        self.assertEqual((wid.wfid, wid.sid, wid.to_h()["fei"]), (None, "None!None!None", 1))
+
+    def test_progress_is_kept_between_nothing_and_all(self):
+        for given, kept in [(0.5, 0.5), (7, 1.0), (-1, 0.0), (None, None), ("0.25", 0.25)]:
+            self.wid.progress(given, 5)
+            self.assertEqual(self.wid._progress, (kept, "5"))
+
+    def test_control_messages_read_none_for_what_they_do_not_have_and_take_any_attribute(self):
+        for cls in (WorkItemCtrl, ParticipantCtrl):
+            ctrl = cls("start")
+            self.assertEqual((ctrl.config, ctrl.wid), (None, None))
+            ctrl.config = ctrl.other = 1
+            self.assertEqual((ctrl.config, ctrl.other), (1, 1))
+            with self.assertRaises(AttributeError):
+                ctrl.nonsense
+            self.assertIn("start", repr(ctrl))
+
+    def test_everything_is_importable_under_its_old_names(self):
+        import RuoteAMQP
+        import RuoteAMQP.workitem
+        import SkyNET
+        import SkyNET.Exo
+        from RuoteAMQP.participant import Participant
+        from SkyNET.Control import ParticipantCtrl as P
+        self.assertIs(RuoteAMQP.Workitem, SkyNET.Workitem)
+        self.assertIs(RuoteAMQP.workitem.Workitem, SkyNET.Workitem)
+        self.assertIs(RuoteAMQP.workitem.DictAttrProxy, DictAttrProxy)
+        self.assertIs(RuoteAMQP.workitem.FlowExpressionId, RuoteAMQP.FlowExpressionId)
+        self.assertIs(RuoteAMQP.Participant, Participant)
+        self.assertIs(P, SkyNET.ParticipantCtrl)
+        self.assertTrue(isinstance(SkyNET.Exo, type))
+
+    def test_help_reads_well(self):
+        import pydoc
+        import SkyNET
+        page = pydoc.plain(pydoc.render_doc(SkyNET))
+        for says in ("handle_wi(self, wid)", "handle_lifecycle_control(ctrl)", "class Workitem", "The fields, by attribute.",
+                     "How far the work has got", "class Exo", "make_handler(self, module)"):
+            self.assertIn(says, page)
 
     def test_dump_is_sorted_and_indented(self):
         self.assertEqual(self.wid.dump(), json.dumps(json.loads(TEXT), sort_keys=True, indent=4))
