@@ -10,6 +10,7 @@
 //! | [`waiting`] | waiting for a condition, never for a time |
 //! | [`mask`] | transcripts without pids and times |
 //! | [`broker`] | a virtual host of a RabbitMQ node, or of our own broker in the sandbox |
+//! | [`participant`] | a participant under exo, and workitems for it |
 //! | [`amqp`] | a blocking AMQP client |
 //! | [`stage`] | AMQP frame by frame, and what came back, to hold two brokers against each other |
 //!
@@ -23,6 +24,7 @@
 pub mod amqp;
 pub mod broker;
 pub mod mask;
+pub mod participant;
 pub mod process;
 pub mod programs;
 mod rabbitmq;
@@ -32,6 +34,8 @@ pub mod service;
 pub mod stage;
 pub mod waiting;
 
+pub use broker::Broker;
+pub use participant::{Participant, workitem};
 pub use programs::Programs;
 pub use running::{Done, Running};
 pub use sandbox::Sandbox;

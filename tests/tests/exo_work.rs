@@ -1,54 +1,10 @@
 //! exo between a broker and a handler: on Debian's RabbitMQ and on our own broker.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
-use serde_json::{Value, json};
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use tests::broker::Broker;
+use serde_json::json;
 use tests::process::signal;
-use tests::{Running, Sandbox};
+use tests::{Broker, Participant, Sandbox, workitem};
 use unix::process::Signal;
-
-/// A participant with this handler, in a sandbox with a home whose boss.conf names the broker.
-struct Participant {
-    sandbox: Sandbox,
-    broker: Broker,
-}
-
-impl Participant {
-    fn new(sandbox: Sandbox, broker: Broker, handler: &str, config: &str) -> Self {
-        // The handler runs as another user when the tests run as root.
-        fs::set_permissions(sandbox.dir(), fs::Permissions::from_mode(0o755)).unwrap();
-        sandbox.set("SKYNET_HOME", sandbox.dir().to_str().unwrap());
-        sandbox.write("boss.conf", format!("[amqp]\nurl = \"{}\"\n", broker.url()));
-        sandbox.write("sizer/sizer.py", handler);
-        sandbox.write("sizer/config.exo", config);
-        Self { sandbox, broker }
-    }
-
-    fn start(&self) -> Running {
-        let mut exo = self.sandbox.start("sh", &["-c", "cd sizer && exec exo 2>&1"]);
-        exo.wait_until_it_says("consuming from sizer");
-        exo
-    }
-
-    fn failed(&self) -> Vec<String> {
-        let dir = self.sandbox.path("participants/sizer/failed");
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.map(|e| fs::read_to_string(e.path().join("reason.txt")).unwrap()).collect()
-    }
-}
-
-fn workitem(wfid: &str, fields: Value) -> String {
-    json!({
-        "fields": fields,
-        "wf_name": "test",
-        "fei": {"engine_id": "engine", "wfid": wfid, "subid": "s", "expid": "0_0"},
-        "participant_name": "sizer",
-        "unknown": [1, {"kept": true}],
-    })
-    .to_string()
-}
 
 const SIZER: &str = "
 import os, time

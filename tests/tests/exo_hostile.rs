@@ -1,0 +1,246 @@
+//! Handlers that do what a handler should not, each through the real exo.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use serde_json::{Value, json};
+use tests::{Participant, workitem};
+use unix::process::Signal;
+
+const HOSTILE: &str = r#"
+import atexit, ctypes, faulthandler, logging, os, signal, sys, threading, time, warnings
+
+atexit.register(lambda: print("exit work in", os.getpid()))
+
+class ParticipantHandler(object):
+    def handle_lifecycle_control(self, ctrl):
+        self.log.info("lifecycle %s", ctrl.message)
+
+    def handle_wi(self, wid):
+        wid.fields.pid = os.getpid()
+        if not wid.redelivered:
+            getattr(self, wid.fields.do)(wid)
+        wid.fields.done = True
+
+    def nothing(self, wid): pass
+    def system_exit(self, wid): raise SystemExit(3)
+    def interrupt(self, wid): raise KeyboardInterrupt()
+    def sys_exit(self, wid): sys.exit("words")
+    def generator_exit(self, wid): raise GeneratorExit()
+    def recursion(self, wid): self.recursion(wid)
+    def memory(self, wid): bytearray(1 << 60)
+    def fork(self, wid):
+        if os.fork() == 0:
+            print("the child returns")
+            return
+    def fork_and_exit(self, wid):
+        if os.fork() == 0:
+            sys.exit(0)
+    def threads(self, wid):
+        threading.Thread(target=lambda: time.sleep(1000)).start()
+        threading.Thread(target=lambda: time.sleep(1000), daemon=True).start()
+    def close_outputs(self, wid):
+        for fd in (0, 1, 2): os.close(fd)
+        self.kept = [os.open("/dev/null", os.O_RDWR) for _ in range(3)]
+        print("said after closing")
+    def close_stream(self, wid):
+        sys.stdout.close(); sys.stderr.close()
+        print("said after closing the stream")
+    def no_stream(self, wid):
+        sys.stdout = None
+    def chdir(self, wid):
+        os.chdir("/proc/self"); os.umask(0o777)
+        os.environ.clear()
+    def signals(self, wid):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+    def long_line(self, wid):
+        print("x" * 1000000)
+    def raw_bytes(self, wid):
+        sys.stdout.buffer.write(b"raw \xff\xfe bytes\n")
+        os.write(1, b"below python \xff\n")
+        print("lone \udc80")
+    def everything(self, wid):
+        print("printed")
+        print("to stderr", file=sys.stderr)
+        self.log.error("logged")
+        logging.getLogger("library").warning("of a library")
+        warnings.warn("a warning")
+        os.system("echo of a command; echo to its stderr >&2")
+    def exit_now(self, wid):
+        print("last words")
+        os._exit(0)
+    def segfault(self, wid):
+        ctypes.string_at(1)
+    def kill(self, wid):
+        os.kill(os.getpid(), 9)
+"#;
+
+fn hostile(config: &str) -> Participant {
+    Participant::on_skynet(HOSTILE, config)
+}
+
+/// "A handler that raises SystemExit or KeyboardInterrupt, calls sys.exit or os.fork, starts threads that never end,
+/// closes fd 1, changes directory, installs signal handlers … is dealt with": answered, and the next is worked on by
+/// the same process, which ends in order when it is told to.
+#[test]
+fn the_participant_outlives_what_the_handler_does_to_its_process_and_still_ends_in_order() {
+    let p = hostile("");
+    let client = p.broker.client();
+    let mut exo = p.start();
+    let mut replies = client.replies();
+    let mut ask = |what: &str| {
+        client.publish("sizer", workitem(what, json!({"do": what})));
+        replies.receive_json()
+    };
+    for (what, message) in [
+        ("system_exit", Some("SystemExit: 3")),
+        ("interrupt", Some("KeyboardInterrupt: ")),
+        ("sys_exit", Some("SystemExit: words")),
+        ("generator_exit", Some("GeneratorExit: ")),
+        ("recursion", Some("RecursionError: maximum recursion depth exceeded")),
+        ("memory", Some("MemoryError: ")),
+        ("fork", None),
+        ("fork_and_exit", None),
+        ("threads", None),
+        ("chdir", None),
+        ("signals", None),
+        ("long_line", None),
+        ("raw_bytes", None),
+        ("close_outputs", None),
+        ("close_stream", None),
+        ("no_stream", None),
+        ("nothing", None),
+    ] {
+        let reply = ask(what);
+        assert_eq!(reply["fei"]["wfid"], what, "{reply}");
+        match message {
+            Some(message) => {
+                assert!(reply["error"]["message"].as_str().unwrap().starts_with(message), "{reply}")
+            }
+            None => assert_eq!(
+                (&reply["fields"]["done"], &reply["error"]),
+                (&json!(true), &Value::Null),
+                "{what}"
+            ),
+        }
+        assert_eq!(reply["fields"]["pid"], exo.pid(), "{what}");
+    }
+    exo.signal(Signal::SIGUSR1);
+    exo.wait_until_it_says("0 in hand");
+    exo.signal(Signal::SIGTERM);
+    let done = exo.finish();
+    assert_eq!(done.code, Some(0), "{}", done.out);
+    for (said, times) in [
+        ("lifecycle start", 1),
+        ("lifecycle stop", 1),
+        ("sizer close_outputs: said after closing", 1),
+        ("sizer close_stream: said after closing the stream", 1),
+        ("sizer fork: the child returns", 1),
+        ("INFO sizer raw_bytes: raw \\xff\\xfe bytes", 1),
+        ("INFO sizer raw_bytes: lone \\udc80", 1),
+        ("the handler's own signal handlers for TERM, HUP, USR1 or INT are not used", 1),
+    ] {
+        assert_eq!(done.out.matches(said).count(), times, "{said}: {}", done.out);
+    }
+    let longest = done.out.lines().map(str::len).max().unwrap();
+    assert_eq!(longest, " INFO sizer long_line: ".len() + 1_000_000);
+    // Threads that never end are ended with the process; what was registered for the exit is only for one of them.
+    assert!(done.out.matches("exit work in").count() <= 1, "{}", done.out);
+    p.sandbox.wait_until("no child of the handler's is left", || {
+        p.sandbox.leftovers().iter().all(|process| !process.words.contains("_skynet"))
+    });
+}
+
+/// "… calls os._exit, or segfaults (ctypes)": the process is gone, the workitem is not; "the traceback of a dying
+/// process reaches multilog".
+#[test]
+fn a_handler_that_takes_the_process_down_loses_no_workitem_and_tells_where_it_was() {
+    for (what, code, signal, says) in [
+        ("exit_now", Some(0), None, "INFO sizer exit_now: last words"),
+        ("segfault", None, Some(Signal::SIGSEGV), "Fatal Python error: Segmentation fault"),
+        ("kill", None, Some(Signal::SIGKILL), ""),
+    ] {
+        let p = hostile("");
+        let client = p.broker.client();
+        let mut exo = p.start();
+        client.publish("sizer", workitem(what, json!({"do": what})));
+        let done = exo.finish();
+        assert_eq!((done.code, done.signal), (code, signal.map(|signal| signal as i32)), "{}", done.out);
+        assert!(done.out.contains(says), "{}", done.out);
+        if what == "segfault" {
+            assert!(
+                done.out.contains("sizer.py\", line") && done.out.contains("in segfault"),
+                "{}",
+                done.out
+            );
+        }
+        let mut next = p.start();
+        let reply = client.replies().receive_json();
+        assert_eq!((&reply["fields"]["done"], &reply["error"]), (&json!(true), &Value::Null), "{reply}");
+        next.terminate();
+    }
+}
+
+/// "stdout, stderr, logging, warnings and the traceback of a dying process all reach multilog line by line, each line
+/// with time, level, participant, wfid where there is one."
+#[test]
+fn everything_that_is_said_reaches_multilog_line_by_line() {
+    let p = hostile("");
+    let client = p.broker.client();
+    let mut exo = p.sandbox.start("sh", &["-c", "cd sizer; exo 2>&1 | multilog t s16777215 ../log"]);
+    let mut replies = client.replies();
+    let log = || p.sandbox.read("log/current");
+    p.sandbox.wait_until("it consumes", || log().contains("consuming"));
+    client.publish("sizer", workitem("w1", json!({"do": "everything"})));
+    replies.receive();
+    client.publish("sizer", workitem("w2", json!({"do": "long_line"})));
+    replies.receive();
+    client.publish("sizer", workitem("w3", json!({"do": "segfault"})));
+    exo.finish();
+    let log = log();
+    for line in log.lines() {
+        let label = line.split_once(' ').map_or("", |(label, _)| label);
+        assert!(label.len() == 25 && label.starts_with("@4"), "a line without a time: {:.200}", line);
+    }
+    for said in [
+        " INFO sizer w1: printed",
+        "ERROR sizer w1: to stderr",
+        "ERROR sizer w1: logged",
+        " WARN sizer w1: of a library",
+        " WARN sizer w1: ",
+        " of a command",
+        " to its stderr",
+        " INFO sizer w2: xxxxx",
+        " Fatal Python error: Segmentation fault",
+        " in segfault",
+    ] {
+        assert!(log.contains(said), "{said:?} is not in {:.3000}", log.replace(&"x".repeat(100), ""));
+    }
+    assert!(log.matches("UserWarning: a warning").count() == 1);
+    assert!(log.matches('x').count() >= 1_000_000, "nothing of the long line is lost");
+}
+
+/// "`log_format = "json"`": every line of exo's and of the handler's is an object with time, level, participant,
+/// message, and wfid where there is one.
+#[test]
+fn the_log_may_be_json_line_by_line() {
+    let p = hostile("log_format = \"json\"\n");
+    let client = p.broker.client();
+    let mut exo = p.start();
+    client.publish("sizer", workitem("w1", json!({"do": "interrupt"})));
+    client.replies().receive();
+    exo.wait_until_it_says("done in");
+    exo.signal(Signal::SIGTERM);
+    let out = exo.finish().out;
+    let mut levels = vec![];
+    for line in out.lines() {
+        let entry: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert_eq!(entry["participant"], "sizer", "{line}");
+        assert!(entry["time"].as_str().unwrap().ends_with('Z'), "{line}");
+        levels.push(entry["level"].as_str().unwrap().to_owned());
+        let message = entry["message"].as_str().unwrap();
+        if ["Traceback", "done in", "KeyboardInterrupt"].iter().any(|about| message.contains(about)) {
+            assert_eq!(entry["wfid"], "w1", "{line}");
+        }
+    }
+    assert!(levels.contains(&"INFO".to_owned()) && levels.contains(&"ERROR".to_owned()), "{out}");
+}
