@@ -6,11 +6,17 @@ use multilog::script::{Action, parse};
 
 fuzz_target!(|bytes: &[u8]| {
     let arguments: Vec<Vec<u8>> = bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
-    let script = parse(&arguments);
-    assert!(script.actions.len() <= arguments.len());
-    for action in &script.actions {
-        if let Action::Log(_, limits) = action {
-            assert!(limits.size >= 4096 && limits.number >= 2, "{limits:?}");
+    match parse(&arguments) {
+        Ok(script) => {
+            assert!(script.actions.len() <= arguments.len());
+            for action in &script.actions {
+                if let Action::Log(_, limits) = action {
+                    assert!(limits.size >= 4096 && limits.number >= 2, "{limits:?}");
+                    assert!(limits.suffix.len() < 230 && !limits.suffix.contains(&b'/'), "{limits:?}");
+                }
+            }
         }
+        // Only what daemontools 0.76 has no meaning for may be refused.
+        Err(misused) => assert!(misused.argument.starts_with(b"w") && arguments.contains(&misused.argument)),
     }
 });

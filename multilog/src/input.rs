@@ -1,139 +1,225 @@
 //! Standard input and the signals: reads as much as there is, and has it written before it reads again.
 
-use crate::lines::Outputs;
-use crate::logdir::Trouble;
-use crate::say;
+use crate::outputs::Outputs;
+use crate::trouble::Trouble;
+use multilog::label::{Label, Stamp};
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use std::io::{self, Stdin};
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant, SystemTime};
 use unix::signals::SignalPipe;
-use unix::words::Words;
 
-/// As much as is read at once, and as much of a line as is held until its end comes.
-const BUFFER: usize = 256 << 10;
-/// How long to wait after trouble, in milliseconds.
-const PAUSE: u16 = 5000;
+/// As much as is read at once.
+pub const BUFFER: usize = 256 << 10;
+/// What the pipe is made to hold when its present size is what holds up the service.
+const PIPE: i32 = 256 << 10;
+/// What a pipe holds before.
+const USUAL_PIPE: usize = 64 << 10;
 
 struct Input {
     stdin: Stdin,
-    signals: SignalPipe,
+    signals: Signals,
     outputs: Outputs,
-    /// What was read; the first `held` bytes are the beginning of a line whose end has not come.
+    /// What was read; the first `held` bytes are the beginning of a line of which too little is there to decide.
     buffer: Vec<u8>,
     held: usize,
-    rotate: bool,
-    terminate: bool,
+    /// When the line that is held began.
+    began: Label,
+    /// Whether the pipe has been enlarged, or cannot be.
+    enlarged: bool,
 }
 
-/// Reads until the end of input or TERM.
+/// Reads until the end of input or TERM, and finishes the logs.
 ///
 /// # Errors
-/// A sentence that says what is wrong with standard input or the signals.
-pub fn run(outputs: Outputs) -> Result<(), Vec<u8>> {
-    let fatal = |what: &str, e: &io::Error| format!("unable to {what}: {}", Words(e)).into_bytes();
-    let signals = SignalPipe::new(&[Signal::SIGTERM as i32, Signal::SIGALRM as i32])
-        .map_err(|e| fatal("watch for signals", &e))?;
-    let stdin = io::stdin();
-    let buffer = vec![0; BUFFER];
-    let mut input = Input { stdin, signals, outputs, buffer, held: 0, rotate: false, terminate: false };
-    input.read_all().map_err(|e| fatal("read input", &e))?;
+/// What is wrong with standard input or the signals. What was read before is written and finished even then.
+pub fn run(outputs: Outputs) -> Result<(), Trouble> {
+    let mut input = Input {
+        stdin: io::stdin(),
+        signals: Signals::new().map_err(|e| Trouble::new(&[b"unable to watch for signals"], Some(e)))?,
+        began: label(outputs.stamp()),
+        outputs,
+        buffer: vec![0; BUFFER],
+        held: 0,
+        enlarged: false,
+    };
+    let end = input.read_all();
     input.end_last_line();
-    input.insist(|outputs| outputs.finish());
-    Ok(())
+    input.outputs.end();
+    input.settle(0, 0);
+    end.map_err(|e| Trouble::new(&[b"unable to read input"], Some(e)))
 }
 
 impl Input {
     fn read_all(&mut self) -> io::Result<()> {
         loop {
-            self.look(PollTimeout::NONE, true);
-            if self.rotate {
-                self.rotate = !self.insist_on(Outputs::rotate);
+            // What was noticed during a pause is done before anything is waited for.
+            let timeout = if self.signals.are_noticed() { PollTimeout::ZERO } else { PollTimeout::NONE };
+            let readable = self.signals.look(Some(&self.stdin), timeout);
+            if self.signals.take_alarm() {
+                self.outputs.alarm();
+                self.settle(0, 0);
             }
-            if self.terminate {
+            if self.signals.terminate {
                 return self.read_to_line_end();
             }
-            if !self.is_readable() {
+            if !readable {
                 continue;
             }
-            match read(&self.stdin, &mut self.buffer[self.held..])? {
-                0 => return Ok(()),
-                n => self.took(n),
+            match read(&self.stdin, &mut self.buffer[self.held..]) {
+                Ok(0) => return Ok(()),
+                Ok(n) => self.took(n),
+                // Somebody else reads from the same pipe, without waiting.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
             }
         }
     }
 
-    /// Passes on the whole lines of what is in the buffer, or all of it where one line fills it.
+    /// Passes on the lines of what is in the buffer, also the beginning of a last one if it is long enough to say
+    /// where it goes.
     fn took(&mut self, n: usize) {
-        let filled = self.held + n;
-        let end = match memchr::memrchr(b'\n', &self.buffer[self.held..filled]) {
-            Some(at) => self.held + at + 1,
-            None if filled == self.buffer.len() => filled,
-            None => 0,
-        };
-        if end > 0 {
-            self.outputs.take(&self.buffer[..end]);
-            self.insist(Outputs::write);
+        if n >= USUAL_PIPE && !self.enlarged {
+            self.enlarge_pipe();
         }
-        self.buffer.copy_within(end..filled, 0);
-        self.held = filled - end;
+        let now = label(self.outputs.stamp());
+        let filled = self.held + n;
+        let mut at = 0;
+        if self.held > 0 && self.outputs.stamp().is_some() {
+            // The line that began earlier has the label of its beginning.
+            let end = memchr::memchr(b'\n', &self.buffer[self.held..filled]);
+            at = self.pass_on(0, end.map_or(filled, |end| self.held + end + 1), self.began);
+            if at == 0 {
+                self.held = filled;
+                return;
+            }
+        }
+        at = self.pass_on(at, filled, now);
+        self.began = now;
+        self.settle(0, 0);
+        self.buffer.copy_within(at..filled, 0);
+        self.held = filled - at;
+    }
+
+    /// Passes on what can be: whole lines, and what is long enough. Says where the rest begins. Labelled lines may
+    /// still have to be written then.
+    fn pass_on(&mut self, from: usize, to: usize, label: Label) -> usize {
+        let data = &self.buffer[from..to];
+        let whole = memchr::memrchr(b'\n', data).map_or(0, |end| end + 1);
+        let within = whole == 0 && self.outputs.is_within_a_line();
+        let enough = within || data.len() - whole >= self.outputs.decided(&label);
+        let end = from + if enough { data.len() } else { whole };
+        let mut at = from;
+        while at < end {
+            let taken = self.outputs.take(&self.buffer[at..end], &label);
+            if at + taken < end || self.outputs.stamp().is_none() {
+                self.settle(at, end);
+            }
+            at += taken;
+        }
+        end
     }
 
     /// Byte by byte: what comes after the line is left for the next multilog on this pipe.
     fn read_to_line_end(&mut self) -> io::Result<()> {
-        while self.held > 0 {
-            let mut byte = [0];
-            if read(&self.stdin, &mut byte)? == 0 {
-                return Ok(());
+        while self.held > 0 || self.outputs.is_within_a_line() {
+            let at = self.held;
+            match read(&self.stdin, &mut self.buffer[at..=at]) {
+                Ok(0) => return Ok(()),
+                Ok(_) => self.took(1),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.signals.look(Some(&self.stdin), PollTimeout::NONE);
+                }
+                Err(e) => return Err(e),
             }
-            self.buffer[self.held] = byte[0];
-            self.took(1);
         }
         Ok(())
     }
 
     fn end_last_line(&mut self) {
-        if self.held > 0 {
+        if self.held > 0 || self.outputs.is_within_a_line() {
             self.buffer[self.held] = b'\n';
             self.took(1);
         }
     }
 
-    /// Waits for input (if `wanted`) or a signal, and takes notice of signals.
-    fn look(&mut self, timeout: PollTimeout, wanted: bool) {
-        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        if wanted {
-            fds.push(PollFd::new(self.stdin.as_fd(), PollFlags::POLLIN));
+    /// Has all written that was taken of this part of the buffer, however long that takes. Nothing is dropped:
+    /// meanwhile the pipe fills, and the service waits.
+    fn settle(&mut self, from: usize, to: usize) {
+        let Self { signals, outputs, buffer, .. } = self;
+        while let Some(at) = outputs.drive(&buffer[from..to], || signals.now()) {
+            let pause = at.saturating_sub(signals.now()) + Duration::from_millis(1);
+            signals.look(None, PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX));
         }
-        // Interrupted or not: the flags are looked at anyway.
-        let _ = poll(&mut fds, timeout);
-        for signal in self.signals.take() {
+    }
+
+    /// The service fills the pipe faster than it is read in one turn: fewer, larger turns cost both less. A pipe
+    /// that is hardly used keeps its size, as what all pipes of a user may hold is limited.
+    fn enlarge_pipe(&mut self) {
+        self.enlarged = true;
+        if fcntl(&self.stdin, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size < PIPE) {
+            // Refused where the user's pipes hold much already: then it stays as it is.
+            let _ = fcntl(&self.stdin, FcntlArg::F_SETPIPE_SZ(PIPE));
+        }
+    }
+}
+
+/// TERM and ALRM, and the clock of all pauses.
+struct Signals {
+    pipe: SignalPipe,
+    begun: Instant,
+    alarm: bool,
+    terminate: bool,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let pipe = SignalPipe::new(&[Signal::SIGTERM as i32, Signal::SIGALRM as i32])?;
+        Ok(Self { pipe, begun: Instant::now(), alarm: false, terminate: false })
+    }
+
+    fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    fn are_noticed(&self) -> bool {
+        self.alarm || self.terminate
+    }
+
+    fn take_alarm(&mut self) -> bool {
+        std::mem::take(&mut self.alarm)
+    }
+
+    /// Waits for input (if asked for) or a signal, and takes notice of signals. Says whether there is input.
+    fn look(&mut self, stdin: Option<&Stdin>, timeout: PollTimeout) -> bool {
+        let signal = PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN);
+        let input = PollFd::new(stdin.map_or(self.pipe.as_fd(), AsFd::as_fd), PollFlags::POLLIN);
+        let mut fds = [signal, input];
+        let wanted = 1 + usize::from(stdin.is_some());
+        if poll(&mut fds[..wanted], timeout).is_err() {
+            // Interrupted: by a signal that is to be looked at.
+            self.notice();
+            return false;
+        }
+        let [signal, input] = fds.map(|fd| fd.any().unwrap_or(true));
+        if signal {
+            self.notice();
+        }
+        stdin.is_some() && input
+    }
+
+    fn notice(&mut self) {
+        for signal in self.pipe.take() {
             self.terminate |= signal == Signal::SIGTERM as i32;
-            self.rotate |= signal == Signal::SIGALRM as i32;
+            self.alarm |= signal == Signal::SIGALRM as i32;
         }
     }
+}
 
-    fn is_readable(&self) -> bool {
-        let mut fds = [PollFd::new(self.stdin.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0)
-    }
-
-    fn insist(&mut self, what: impl Fn(&mut Outputs) -> Result<(), Trouble>) {
-        self.insist_on(|outputs| what(outputs).map(|()| true));
-    }
-
-    /// Does it until it works. Nothing is dropped: meanwhile the pipe fills, and the service waits.
-    fn insist_on(&mut self, what: impl Fn(&mut Outputs) -> Result<bool, Trouble>) -> bool {
-        loop {
-            match what(&mut self.outputs) {
-                Ok(done) => return done,
-                Err(trouble) => {
-                    say(&[b"multilog: warning: ".as_slice(), &trouble.pausing()].concat());
-                    self.look(PollTimeout::from(PAUSE), false);
-                }
-            }
-        }
-    }
+fn label(stamp: Option<Stamp>) -> Label {
+    stamp.map_or(Label::NONE, |stamp| stamp.label(SystemTime::now()))
 }
 
 /// Reads from the descriptor itself: std's buffered reader would take more than it was asked for.

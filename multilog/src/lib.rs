@@ -1,5 +1,11 @@
-//! What multilog understands, without any I/O: its script and its patterns. The program is `main.rs`.
+//! What multilog decides, without any I/O. The program around it is `main.rs`.
 #![forbid(unsafe_code)]
 
+pub mod label;
+pub mod machine;
+pub mod old;
 pub mod pattern;
+pub mod pieces;
+pub mod recover;
 pub mod script;
+pub mod selection;

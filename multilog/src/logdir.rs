@@ -1,42 +1,37 @@
-//! One log directory: `current`, and old logs `@LABEL.s` (safely written) and `@LABEL.u` (found unfinished).
-//!
-//! The owner's x bit of a file says that it is complete and on disk.
+//! One log directory: does what its machine decides, on the real files.
 
-use crate::{old, processor, say};
+use crate::dir::{Dir, OPEN};
+use crate::processor::{self, End};
+use crate::trouble::{Trouble, bytes, say};
+use multilog::machine::{Action, Event, Rule, State, Step, WINDOW, Waiting};
+use multilog::old;
+use multilog::pieces::Pieces;
+use multilog::recover::{Found, Left, Mend, plan};
 use multilog::script::Limits;
-use nix::fcntl::{Flock, FlockArg, OFlag};
-use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::{FileStat, fchmod, fstat};
+use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 use unix::tai64n::Tai64n;
 use unix::words::Words;
 
-const OPEN: u32 = 0o644;
-const FINISHED: u32 = 0o744;
-const OWNERS_X: u32 = 0o100;
-/// A log may end this many bytes before its size, if that is at a line end.
-const WINDOW: u64 = 2000;
-
 /// An open log directory.
 pub struct LogDir {
-    dir: PathBuf,
+    state: State,
+    rule: Rule,
     limits: Limits,
-    current: File,
-    size: u64,
-    at_line_end: bool,
-    _lock: Flock<File>,
+    files: Files,
 }
 
-/// What could not be done with what.
-pub struct Trouble {
-    /// The beginning of the sentence: `unable to write to DIR/current`.
-    pub sentence: Vec<u8>,
-    /// Why.
-    pub error: Option<io::Error>,
+/// What is held open of it.
+struct Files {
+    dir: Dir,
+    current: File,
+    /// Device and inode of `current`.
+    identity: (u64, u64),
+    _lock: Flock<File>,
 }
 
 impl LogDir {
@@ -44,260 +39,319 @@ impl LogDir {
     ///
     /// # Errors
     /// What cannot be done.
-    pub fn open(dir: &Path, limits: Limits) -> Result<Self, Trouble> {
-        let trouble = |verb: &str, name: &str, e| trouble(dir, verb, name, e);
-        // Where it cannot be made it may be there already: that shows when it is opened.
-        let _ = DirBuilder::new().mode(0o700).create(dir);
-        OpenOptions::new()
-            .read(true)
-            .custom_flags(OFlag::O_DIRECTORY.bits())
-            .open(dir)
-            .map_err(|e| trouble("open directory", "", e))?;
-        let lock = OpenOptions::new().append(true).create(true).mode(0o600).open(dir.join("lock"));
-        let lock = lock.map_err(|e| trouble("open", "lock", e))?;
-        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
-            .map_err(|(_, errno)| trouble("lock directory", "", errno.into()))?;
-        if !is_finished(&dir.join("current")).map_err(|e| trouble("stat", "current", e))? {
-            recover(dir).map_err(|e| trouble("recover", "current", e))?;
-        }
-        touch(&dir.join("state")).map_err(|e| trouble("write to", "state", e))?;
-        let current = open_current(dir).map_err(|e| trouble("write to", "current", e))?;
-        let size = current.metadata().map_err(|e| trouble("stat", "current", e))?.len();
-        let mut log = Self { dir: dir.into(), limits, current, size, at_line_end: true, _lock: lock };
-        if log.size > log.limits.size {
-            log.rotate()?;
-        }
-        log.prune();
-        Ok(log)
+    pub fn open(path: &Path, limits: Limits) -> Result<Self, Trouble> {
+        let rule = Rule { size: limits.size, window: WINDOW, processed: limits.processor.is_some() };
+        let (files, size) = Files::open(path, &limits)?;
+        Ok(Self { state: State::open(size), rule, limits, files })
     }
 
-    /// Appends as much of `data` as goes without trouble, rotating on the way, and says how much that was.
-    pub fn append(&mut self, data: &[u8]) -> (usize, Result<(), Trouble>) {
-        let mut done = 0;
+    /// ALRM: rotate when the line is whole, if there is anything. Done by [`drive`](Self::drive).
+    pub fn alarm(&mut self) {
+        self.look();
+        self.step(Event::Alarm);
+    }
+
+    /// Mark `current` as finished. Done by [`drive`](Self::drive).
+    pub fn end(&mut self) {
+        self.step(Event::End);
+    }
+
+    /// Writes these pieces of a text, and does whatever else is due. A time: there was trouble, which was said;
+    /// to be called again then, or before.
+    pub fn drive(
+        &mut self,
+        pieces: &mut Pieces,
+        text: &[u8],
+        now: impl Fn() -> Duration,
+    ) -> Option<Duration> {
+        let mut action = self.step(Event::Clock(now()));
+        let mut looked = false;
         loop {
-            // First, as a rotation that failed is to be taken up again before anything else is written.
-            if is_full(self.size, self.limits.size, self.at_line_end)
-                && let Err(trouble) = self.rotate()
-            {
-                return (done, Err(trouble));
-            }
-            if done == data.len() {
-                return (done, Ok(()));
-            }
-            let piece = next_piece(&data[done..], self.size, self.limits.size);
-            match self.current.write(&data[done..done + piece]) {
-                Ok(n) => {
-                    done += n;
-                    self.size += n as u64;
-                    self.at_line_end = done > 0 && data[done - 1] == b'\n';
+            action = match action {
+                Action::Ready if pieces.is_empty() || self.state == State::Closed => return None,
+                Action::Ready if !looked => {
+                    looked = true;
+                    self.look()
                 }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return (done, Err(self.trouble("write to", "current", e))),
+                Action::Ready => {
+                    let line_end = |limit| pieces.up_to_line_end(text, limit);
+                    self.step(Event::Lines(Waiting { len: pieces.len(), line_end: &line_end }))
+                }
+                Action::Write(n) => match self.write(pieces, text, n) {
+                    Ok((n, at_line_end)) => self.step(Event::Wrote(n, at_line_end)),
+                    Err(trouble) => self.pause(&trouble, Event::Failed(now())),
+                },
+                Action::Do(step) => self.do_step(step, &now),
+                Action::SayFailed(until) => {
+                    self.failed().say_pausing();
+                    return Some(until);
+                }
+                Action::Wait(until) => return Some(until),
             }
         }
     }
 
-    /// Rotates if there is something in `current` and its last line is whole. False = not now.
-    ///
-    /// # Errors
-    /// What cannot be done.
-    pub fn rotate_now(&mut self) -> Result<bool, Trouble> {
-        if !self.at_line_end {
-            return Ok(false);
+    fn step(&mut self, event: Event<'_>) -> Action {
+        let (state, action) = self.state.step(&self.rule, event);
+        self.state = state;
+        action
+    }
+
+    /// After trouble; it is said where it means a pause.
+    fn pause(&mut self, trouble: &Trouble, event: Event<'_>) -> Action {
+        let action = self.step(event);
+        if matches!(action, Action::Wait(_)) {
+            trouble.say_pausing();
         }
-        if self.size > 0 {
-            self.rotate()?;
+        action
+    }
+
+    /// Before each write: somebody may have renamed, removed or truncated `current`.
+    fn look(&mut self) -> Action {
+        match self.files.dir.find("current") {
+            Ok(Some(stat)) if identity(&stat) == self.files.identity => {
+                self.step(Event::Ours(u64::try_from(stat.st_size).unwrap_or(0)))
+            }
+            Ok(_) => self.step(Event::Taken),
+            // What cannot be looked at may well be written.
+            Err(_) => Action::Ready,
         }
-        Ok(true)
     }
 
-    /// Marks `current` as finished and on disk.
-    ///
-    /// # Errors
-    /// What cannot be done.
-    pub fn finish(&self) -> Result<(), Trouble> {
-        self.current.sync_all().map_err(|e| self.trouble("fsync", "current", e))?;
-        self.mark("current")
-    }
-
-    fn trouble(&self, verb: &str, name: &str, error: io::Error) -> Trouble {
-        trouble(&self.dir, verb, name, error)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
-    }
-
-    fn mark(&self, name: &str) -> Result<(), Trouble> {
-        fs::set_permissions(self.path(name), Permissions::from_mode(FINISHED))
-            .map_err(|e| self.trouble("chmod", name, e))
-    }
-
-    /// Each step can be done again: after trouble, rotation begins anew.
-    fn rotate(&mut self) -> Result<(), Trouble> {
-        self.current.sync_all().map_err(|e| self.trouble("fsync", "current", e))?;
-        if !self.path("previous").exists() {
-            fs::rename(self.path("current"), self.path("previous"))
-                .map_err(|e| self.trouble("rename", "current", e))?;
+    /// Writes the next `n` bytes, or as many as go at once: how many, and whether a newline is the last of them.
+    fn write(&mut self, pieces: &mut Pieces, text: &[u8], n: usize) -> Result<(usize, bool), Trouble> {
+        match write_pieces(&self.files.current, pieces, text, n) {
+            Ok(0) => Err(self.trouble("unable to write to ", "current", ErrorKind::WriteZero.into())),
+            Ok(n) => Ok((n, pieces.written(text, n))),
+            Err(e) => Err(self.trouble("unable to write to ", "current", e)),
         }
-        self.mark("previous")?;
-        match self.limits.processor.clone() {
-            None => self.keep("previous", "s")?,
-            Some(processor) => self.process(&processor)?,
+    }
+
+    fn do_step(&mut self, step: Step, now: impl Fn() -> Duration) -> Action {
+        match self.perform(step) {
+            Ok(Outcome::Done) => self.step(Event::Done),
+            Ok(Outcome::Opened(size)) => self.step(Event::Opened(size)),
+            Ok(Outcome::Crashed(how)) => {
+                let dir = bytes(&self.files.dir.path).to_vec();
+                let crashed = Trouble::new(&[b"processor crashed in ", &dir], Some(io::Error::other(how)));
+                self.pause(&crashed, Event::Crashed(now()))
+            }
+            Err(trouble) if trouble.is_absence() => self.pause(&trouble, Event::Gone(now())),
+            Err(trouble) => self.pause(&trouble, Event::Failed(now())),
         }
-        self.current = open_current(&self.dir).map_err(|e| self.trouble("write to", "current", e))?;
-        self.size = 0;
-        self.at_line_end = true;
-        self.prune();
+    }
+
+    fn perform(&mut self, step: Step) -> Result<Outcome, Trouble> {
+        let dir = &self.files.dir;
+        match step {
+            Step::Sync | Step::Leave | Step::SyncLast => self.sync(&self.files.current, "current")?,
+            Step::Rename => {
+                // One may lie there since before a finished `current` was found.
+                if dir.find("previous").is_ok_and(|previous| previous.is_some()) {
+                    keep(dir, "previous", b"u")?;
+                }
+                dir.rename("current", "previous").map_err(|e| {
+                    let what = b"unable to rename current to previous in directory ";
+                    Trouble::new(&[what, bytes(&dir.path)], Some(e))
+                })?;
+            }
+            Step::Create | Step::Begin => self.files.new_current()?,
+            Step::Mark => dir.mark("previous").map_err(|e| self.unmarked("previous", e))?,
+            Step::MarkLast => fchmod(&self.files.current, crate::dir::FINISHED)
+                .map_err(|e| self.unmarked("current", e.into()))?,
+            Step::Process => return self.process(),
+            Step::SyncProcessed => {
+                let file = dir.append("processed").map_err(|e| self.uncreated("processed", e))?;
+                self.sync(&file, "processed")?;
+                fchmod(&file, crate::dir::FINISHED).map_err(|e| self.unmarked("processed", e.into()))?;
+            }
+            Step::SyncState => {
+                let file = dir.append("newstate").map_err(|e| self.uncreated("newstate", e))?;
+                self.sync(&file, "newstate")?;
+            }
+            Step::RemovePrevious => {
+                dir.remove(b"previous").map_err(|e| self.trouble("unable to remove ", "previous", e))?;
+            }
+            Step::TakeState => dir.rename("newstate", "state").map_err(|e| {
+                let what = b"unable to rename newstate to state in directory ";
+                Trouble::new(&[what, bytes(&dir.path)], Some(e))
+            })?,
+            Step::Keep => keep(dir, "previous", &self.limits.suffix)?,
+            Step::KeepProcessed => keep(dir, "processed", &self.limits.suffix)?,
+            Step::Prune => prune(dir, self.limits.number)?,
+            // Not the directory was gone, but what a link leads to.
+            Step::Reopen if dir.is_at_its_path() => self.files.new_current()?,
+            Step::Reopen => {
+                let (files, size) = Files::open(&dir.path, &self.limits)?;
+                self.files = files;
+                return Ok(Outcome::Opened(size));
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn process(&self) -> Result<Outcome, Trouble> {
+        let Some(command) = &self.limits.processor else { return Ok(Outcome::Done) };
+        let dir = &self.files.dir;
+        let inputs =
+            processor::Files::open(dir).map_err(|(name, e)| self.trouble("unable to open ", name, e))?;
+        let end = processor::run(dir, inputs, command)
+            .map_err(|e| Trouble::new(&[b"unable to fork for processor in ", bytes(&dir.path)], Some(e)))?;
+        match end {
+            End::Good => Ok(Outcome::Done),
+            End::Bad => Err(self.failed()),
+            End::Crashed(how) => Ok(Outcome::Crashed(how)),
+        }
+    }
+
+    fn failed(&self) -> Trouble {
+        Trouble::new(&[b"processor failed in ", bytes(&self.files.dir.path)], None)
+    }
+
+    fn sync(&self, file: &File, name: &str) -> Result<(), Trouble> {
+        file.sync_all().map_err(|e| {
+            let path = self.files.dir.path.join(name);
+            Trouble::new(&[b"unable to write ", bytes(&path), b" to disk"], Some(e))
+        })
+    }
+
+    fn trouble(&self, what: &str, name: &str, e: io::Error) -> Trouble {
+        Trouble::with_path(what, &self.files.dir.path.join(name), e)
+    }
+
+    fn unmarked(&self, name: &str, e: io::Error) -> Trouble {
+        self.trouble("unable to set mode of ", name, e)
+    }
+
+    fn uncreated(&self, name: &str, e: io::Error) -> Trouble {
+        self.trouble("unable to create ", name, e)
+    }
+}
+
+/// What came of a step.
+enum Outcome {
+    Done,
+    Opened(u64),
+    Crashed(String),
+}
+
+impl Files {
+    /// Opens the directory, and `current` in it after mending what was left; and the size of `current`.
+    fn open(path: &Path, limits: &Limits) -> Result<(Self, u64), Trouble> {
+        let opened = Dir::open(path).map_err(|e| Trouble::with_path("unable to open directory ", path, e))?;
+        let dir = &opened;
+        let trouble = |what: &str, name: &str, e| Trouble::with_path(what, &path.join(name), e);
+        let unlocked = |e| Trouble::with_path("unable to lock directory ", path, e);
+        let lock = dir.append("lock").map_err(unlocked)?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| unlocked(e.into()))?;
+        let find = |name: &str| match dir.find(name) {
+            Ok(stat) => Ok(stat.map(|stat| left(&stat))),
+            Err(e) => Err(trouble("unable to stat ", name, e)),
+        };
+        let found =
+            Found { current: find("current")?, previous: find("previous")?, processed: find("processed")? };
+        for mend in plan(&found) {
+            mend_one(dir, mend, limits)?;
+        }
+        let verb = if found.current.is_some_and(|current| current.finished) {
+            "unable to append to "
+        } else {
+            "unable to write to "
+        };
+        let current = dir.append("current").map_err(|e| trouble(verb, "current", e))?;
+        fchmod(&current, OPEN).map_err(|e| trouble("unable to set mode of ", "current", e.into()))?;
+        let stat = fstat(&current).map_err(|e| trouble("unable to stat ", "current", e.into()))?;
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        Ok((Self { dir: opened, current, identity: identity(&stat), _lock: lock }, size))
+    }
+
+    fn new_current(&mut self) -> Result<(), Trouble> {
+        let path = self.dir.path.join("current");
+        let file =
+            self.dir.append("current").map_err(|e| Trouble::with_path("unable to create ", &path, e))?;
+        let unmarked = |e: nix::Error| Trouble::with_path("unable to set mode of ", &path, e.into());
+        fchmod(&file, OPEN).map_err(unmarked)?;
+        self.identity = identity(&fstat(&file).map_err(unmarked)?);
+        self.current = file;
         Ok(())
     }
+}
 
-    fn process(&self, processor: &OsString) -> Result<(), Trouble> {
-        let status =
-            processor::run(&self.dir, processor).map_err(|e| self.trouble("start", "processor", e))?;
-        if !status.success() {
-            let verb: &[u8] = if status.signal().is_some() { b"crashed" } else { b"failed" };
-            let dir = self.dir.as_os_str().as_bytes();
-            return Err(Trouble {
-                sentence: [b"processor ".as_slice(), verb, b" in ", dir].concat(),
-                error: None,
-            });
+/// One system call, unless a signal interrupts it.
+fn write_pieces(mut file: &File, pieces: &Pieces, text: &[u8], n: usize) -> io::Result<usize> {
+    loop {
+        let mut slices = pieces.slices(text, n);
+        let first = slices.next();
+        let written = match (first, slices.next()) {
+            (Some(only), None) => file.write(&only),
+            (first, second) => {
+                file.write_vectored(&first.into_iter().chain(second).chain(slices).collect::<Vec<_>>())
+            }
+        };
+        match written {
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            other => return other,
         }
-        for name in ["processed", "newstate"] {
-            let file = File::open(self.path(name)).map_err(|e| self.trouble("read", name, e))?;
-            file.sync_all().map_err(|e| self.trouble("fsync", name, e))?;
+    }
+}
+
+fn identity(stat: &FileStat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
+
+fn left(stat: &FileStat) -> Left {
+    Left { finished: stat.st_mode & 0o100 != 0, linked: stat.st_nlink > 1 }
+}
+
+fn mend_one(dir: &Dir, mend: Mend, limits: &Limits) -> Result<(), Trouble> {
+    match mend {
+        Mend::KeepSafe(name) => keep(dir, name, &limits.suffix),
+        Mend::KeepUnfinished(name) => keep(dir, name, b"u"),
+        Mend::Prune => prune(dir, limits.number),
+        Mend::Empty(name) => dir
+            .empty(name)
+            .map(drop)
+            .map_err(|e| Trouble::with_path("unable to write to ", &dir.path.join(name), e)),
+        // One that stays for the moment is found by the next step, or by the next start.
+        Mend::Remove(name) => {
+            let _ = dir.remove(name.as_bytes());
+            Ok(())
         }
-        self.mark("processed")?;
-        fs::remove_file(self.path("previous")).map_err(|e| self.trouble("unlink", "previous", e))?;
-        fs::rename(self.path("newstate"), self.path("state"))
-            .map_err(|e| self.trouble("rename", "newstate", e))?;
-        self.keep("processed", "s")
     }
+}
 
-    fn keep(&self, name: &str, end: &str) -> Result<(), Trouble> {
-        keep(&self.dir, name, end).map_err(|e| self.trouble("link", name, e))
+/// Gives a file the name of an old log of this moment, never the name of another, instead of its own.
+fn keep(dir: &Dir, name: &str, suffix: &[u8]) -> Result<(), Trouble> {
+    let path = dir.path.join(name);
+    let linked = dir.stat(name).map_err(|e| Trouble::with_path("unable to stat ", &path, e))?.st_nlink > 1;
+    if !linked {
+        link_as_old(dir, name, suffix)?;
     }
+    dir.remove(name.as_bytes()).map_err(|e| Trouble::with_path("unable to remove ", &path, e))
+}
 
-    /// Removes the oldest logs beyond the number. One that cannot be removed is no reason to stop.
-    fn prune(&self) {
-        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        for name in old::too_many(entries.map(|entry| entry.file_name()).collect(), self.limits.number) {
-            if let Err(e) = fs::remove_file(self.dir.join(&name)) {
-                let (dir, words) = (self.dir.as_os_str().as_bytes(), Words(&e).to_string());
-                let name = name.as_bytes();
-                say(&[b"multilog: warning: unable to unlink ", dir, b"/", name, b": ", words.as_bytes()]
-                    .concat());
+fn link_as_old(dir: &Dir, name: &str, suffix: &[u8]) -> Result<(), Trouble> {
+    loop {
+        let label = Tai64n::now().label();
+        let old = [label.as_slice(), b".", suffix].concat();
+        match dir.link(name, &old) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            linked => {
+                let parts = [b"unable to link to ", bytes(&dir.path), b"/", old.as_slice()];
+                return linked.map_err(|e| Trouble::new(&parts, Some(e)));
             }
         }
     }
 }
 
-/// How much of `data` goes into a log of `size` bytes that may have `limit`: all of it, or up to the last line
-/// end near the limit, or, where the line is longer than that, exactly to the limit.
-fn next_piece(data: &[u8], size: u64, limit: u64) -> usize {
-    let room = usize::try_from(limit.saturating_sub(size)).unwrap_or(usize::MAX);
-    if data.len() < room {
-        return data.len();
-    }
-    let near = room.saturating_sub(usize::try_from(WINDOW).unwrap_or(0));
-    match memchr::memrchr(b'\n', &data[..room]) {
-        Some(end) if end + 1 >= near => end + 1,
-        _ => room,
-    }
-}
-
-fn is_full(size: u64, limit: u64, at_line_end: bool) -> bool {
-    size >= limit || (at_line_end && size + WINDOW >= limit)
-}
-
-fn trouble(dir: &Path, verb: &str, name: &str, error: io::Error) -> Trouble {
-    let (dir, slash) = (dir.as_os_str().as_bytes(), if name.is_empty() { "" } else { "/" });
-    let sentence = [format!("unable to {verb} ").as_bytes(), dir, slash.as_bytes(), name.as_bytes()].concat();
-    Trouble { sentence, error: Some(error) }
-}
-
-fn is_finished(file: &Path) -> io::Result<bool> {
-    match fs::metadata(file) {
-        Ok(meta) => Ok(meta.mode() & OWNERS_X != 0),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e),
-    }
-}
-
-/// Finishes what a multilog that was killed left behind.
-fn recover(dir: &Path) -> io::Result<()> {
-    let (current, previous, processed) = (dir.join("current"), dir.join("previous"), dir.join("processed"));
-    remove(&dir.join("state"))?;
-    remove(&dir.join("newstate"))?;
-    if is_finished(&processed)? {
-        remove(&previous)?;
-        keep(dir, "processed", "s")?;
-    } else {
-        remove(&processed)?;
-        match fs::metadata(&previous) {
-            Ok(meta) if meta.nlink() > 1 => fs::remove_file(&previous)?,
-            Ok(_) => keep(dir, "previous", "u")?,
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
+/// Removes the oldest logs beyond the number. One that cannot be removed is no reason to stop.
+fn prune(dir: &Dir, number: usize) -> Result<(), Trouble> {
+    let names = dir.names().map_err(|e| Trouble::with_path("unable to read ", &dir.path, e))?;
+    for name in old::too_many(names, number) {
+        if let Err(e) = dir.remove(bytes(&name)) {
+            let (path, words) = (dir.path.join(&name), format!(": {}", Words(&e)));
+            say(&[b"multilog: warning: unable to remove ", bytes(&path), words.as_bytes()].concat());
         }
-    }
-    if current.exists() {
-        keep(dir, "current", "u")?;
     }
     Ok(())
-}
-
-fn remove(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
-}
-
-/// Gives a file the name of an old log of this moment; never the name of another.
-fn keep(dir: &Path, name: &str, end: &str) -> io::Result<()> {
-    loop {
-        let label = Tai64n::now().label();
-        let old = format!("{}.{end}", String::from_utf8_lossy(&label));
-        match fs::hard_link(dir.join(name), dir.join(old)) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
-            Ok(()) => return fs::remove_file(dir.join(name)),
-        }
-    }
-}
-
-fn touch(file: &Path) -> io::Result<()> {
-    OpenOptions::new().append(true).create(true).mode(OPEN).open(file).map(drop)
-}
-
-fn open_current(dir: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().append(true).create(true).mode(OPEN).open(dir.join("current"))?;
-    file.set_permissions(Permissions::from_mode(OPEN))?;
-    Ok(file)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_ends_at_a_line_end_near_its_size_or_exactly_at_it() {
-        let lines = b"0123456789\n".repeat(1000);
-        assert_eq!(next_piece(&lines[..110], 0, 4096), 110);
-        let end = next_piece(&lines, 0, 4096);
-        assert_eq!((end, lines[end - 1]), (4092, b'\n'));
-        let long = vec![b'x'; 10_000];
-        assert_eq!(next_piece(&long, 0, 4096), 4096);
-        assert_eq!(next_piece(&long, 4000, 4096), 96);
-    }
-
-    #[test]
-    fn a_log_is_full_at_its_size_or_at_a_line_end_within_2000_bytes_of_it() {
-        for (size, at_line_end, full) in
-            [(4096, false, true), (2096, true, true), (2095, true, false), (4000, false, false)]
-        {
-            assert_eq!(is_full(size, 4096, at_line_end), full, "{size} {at_line_end}");
-        }
-    }
 }

@@ -12,9 +12,11 @@
 //! | [`privileges`] | becoming another user for good |
 //! | [`secret`] | secrets for the next program |
 //! | [`inherited`] | descriptors that somebody else left open |
+//! | [`handed`] | a child with a working directory and descriptors of choice |
 
 pub mod fds;
 pub mod gated;
+pub mod handed;
 pub mod inherited;
 pub mod kept;
 pub mod privileges;
