@@ -9,6 +9,7 @@
 pub mod amqp;
 mod backoff;
 mod broker;
+pub mod line;
 mod link;
 pub mod once;
 pub mod rpc;

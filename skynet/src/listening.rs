@@ -1,9 +1,10 @@
 //! Whether a participant that is up listens to its queue yet: only then does a workitem reach it.
 
-use crate::amqp::{self, Line};
+use crate::brokers;
 use crate::participant;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
+use air::line::{Line, LineError};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,7 +21,7 @@ pub fn wait(tree: &Tree, name: &str) -> Result<Option<String>, Trouble> {
     let Some((settings, _)) = participant::settings(tree, &dir)? else { return Ok(None) };
     let queue = &settings.queue;
     let urls: Vec<_> = settings.amqp.iter().map(|url| url.secret().to_owned()).collect();
-    let listens = amqp::runtime()?.block_on(async {
+    let listens = brokers::runtime()?.block_on(async {
         let line = Line::open(&urls).await?;
         let listens = somebody_listens(&line, queue).await;
         line.close().await;
@@ -33,9 +34,9 @@ pub fn wait(tree: &Tree, name: &str) -> Result<Option<String>, Trouble> {
     })
 }
 
-async fn somebody_listens(line: &Line, queue: &str) -> Result<bool, Trouble> {
+async fn somebody_listens(line: &Line, queue: &str) -> Result<bool, LineError> {
     let patience = Instant::now() + PATIENCE;
-    while line.consumers(queue).await?.unwrap_or(0) == 0 {
+    while line.queue(queue).await?.is_none_or(|queue| queue.consumers == 0) {
         if patience <= Instant::now() {
             return Ok(false);
         }

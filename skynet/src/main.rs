@@ -11,8 +11,7 @@
 //! | `starting.rs`, `listening.rs`, `stopping.rs`, `waiting.rs` | waiting for effects, with deadlines |
 #![forbid(unsafe_code)]
 
-mod amqp;
-mod boss_conf;
+mod brokers;
 mod cli;
 mod control;
 mod enable;

@@ -30,6 +30,18 @@ impl Trouble {
     }
 }
 
+impl From<air::line::LineError> for Trouble {
+    fn from(e: air::line::LineError) -> Self {
+        Self::System(e.to_string())
+    }
+}
+
+impl From<config::ConfigError> for Trouble {
+    fn from(e: config::ConfigError) -> Self {
+        Self::Failed(e.to_string())
+    }
+}
+
 /// `cannot VERB OBJECT: REASON`, from a failed system call.
 pub fn cannot<E: Display>(verb: &str, object: impl Display) -> impl FnOnce(E) -> Trouble {
     move |reason| {

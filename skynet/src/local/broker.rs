@@ -3,7 +3,7 @@
 //! `broker/broker.toml` is what the broker obeys, `[amqp] url` in `boss.conf` is what participants use. Where
 //! `boss.conf` names another broker, the home uses that one and the embedded broker is not started.
 
-use crate::boss_conf;
+use crate::brokers;
 use crate::name::BROKER;
 use crate::tree::Tree;
 use crate::trouble::{Trouble, cannot};
@@ -77,10 +77,7 @@ pub fn chosen(tree: &Tree) -> Result<Option<Broker>, Trouble> {
         Some(text) => Some(parse(&text).map_err(cannot("read", "broker/broker.toml"))?),
         None => None,
     };
-    let conf = match read(&tree.boss_conf())? {
-        Some(text) => Some(boss_conf::urls(&text).map_err(cannot("read", tree.boss_conf().display()))?),
-        None => None,
-    };
+    let conf = brokers::named(tree)?;
     Ok(decide(conf, settings))
 }
 
@@ -195,7 +192,11 @@ fn free_port() -> Result<u16, Trouble> {
 }
 
 fn parse(text: &str) -> Result<Settings, String> {
-    toml::from_str(text).map_err(|e| boss_conf::one_line(text, &e))
+    toml::from_str(text).map_err(|e| {
+        // The text itself is never shown: it holds a password.
+        let line = e.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
+        format!("line {line}: {}", e.message().replace('\n', " "))
+    })
 }
 
 fn read(path: &Path) -> Result<Option<String>, Trouble> {

@@ -8,13 +8,13 @@
 mod fields;
 mod replies;
 
-use crate::amqp::{self, Deliveries, Delivery, Line, REPLIES};
-use crate::boss_conf;
+use crate::brokers::{self, REPLIES};
 use crate::cli;
 use crate::name;
 use crate::say::say;
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
+use air::line::{Deliveries, Delivery, Line};
 use replies::{Verdict, Wait};
 use serde_json::{Map, Value};
 use std::io::Read;
@@ -35,9 +35,9 @@ const NO_GOOD_REPLY: u8 = 1;
 pub fn run(tree: &Tree, args: &cli::Send) -> Outcome {
     let fields = gather(args)?;
     let fei = new_fei(args.wfid.as_deref())?;
-    let urls = boss_conf::brokers(tree)?;
-    amqp::runtime()?.block_on(async {
-        let line = Line::open(&urls).await.map_err(|trouble| hint(tree, trouble))?;
+    let urls = brokers::of_tree(tree)?;
+    brokers::runtime()?.block_on(async {
+        let line = brokers::open(tree, &urls).await?;
         let outcome = send(tree, args, &line, &fei, fields).await;
         line.close().await;
         outcome
@@ -89,8 +89,8 @@ async fn listen(line: &Line, fei: &Fei) -> Result<(Deliveries, Deliveries), Trou
 
 /// Whether the replies have a consumer that is no waiting sender (we are counted, but do not listen yet).
 async fn somebody_else_listens(line: &Line) -> Result<bool, Trouble> {
-    let senders = line.consumers(WAITING).await?.unwrap_or(0).max(1);
-    Ok(line.consumers(REPLIES).await?.is_some_and(|listeners| listeners >= senders))
+    let senders = line.queue(WAITING).await?.map_or(0, |queue| queue.consumers).max(1);
+    Ok(line.queue(REPLIES).await?.is_some_and(|queue| queue.consumers >= senders))
 }
 
 /// Waits for the reply; others' replies go back.
@@ -187,14 +187,4 @@ fn no_such_queue(tree: &Tree, queue: &str) -> Trouble {
         _ => "is the participant enabled? skynet status".to_owned(),
     };
     Trouble::Failed(format!("no such queue {queue:?} ({hint})"))
-}
-
-/// What to do when the broker of a home cannot be reached.
-fn hint(tree: &Tree, trouble: Trouble) -> Trouble {
-    match trouble {
-        Trouble::System(line) if tree.home().is_some() => {
-            Trouble::System(format!("{line} (is it up? skynet local status)"))
-        }
-        other => other,
-    }
 }

@@ -1,36 +1,43 @@
-//! A line to the broker for as long as one command runs.
+//! A line to the broker for as long as one command runs: `skynet send`, `queues`, `failed --retry`.
+//!
+//! Unlike [`crate::link`] it does not survive its broker: whoever runs the command is told and tries again.
 
-use crate::trouble::{Trouble, cannot};
+use crate::amqp::connection::{Connection, Tls, reason};
 use futures_util::StreamExt;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
     ConfirmSelectOptions, QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::uri::AMQPUri;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ErrorKind};
+use lapin::{BasicProperties, Channel, Confirmation, Consumer, ErrorKind};
+use std::time::Duration;
 
-/// What participants answer to.
-pub const REPLIES: &str = "ruote_workitems";
 const PERSISTENT: u8 = 2;
 const NOT_FOUND: u16 = 404;
 /// How many replies are held at once at the most.
 const PREFETCH: u16 = 5000;
 
-/// Where the calls of this module run.
-///
-/// # Errors
-/// What starting it reports.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(cannot("start", "the AMQP runtime"))
+/// How long closing may take.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// Why a command could not do with the broker what it wanted: a line for people, never with a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LineError(String);
+
+/// What there is to know of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Messages that nobody has taken yet.
+    pub ready: u32,
+    /// Who listens to it.
+    pub consumers: u32,
 }
 
 /// A connection with one channel whose messages are confirmed.
 pub struct Line {
     connection: Connection,
     channel: Channel,
-    place: String,
 }
 
 /// A message that was delivered and not settled yet.
@@ -48,32 +55,28 @@ impl Line {
     ///
     /// # Errors
     /// Why the last one did not; never with a password.
-    pub async fn open(urls: &[String]) -> Result<Self, Trouble> {
-        let mut last = Trouble::Usage("no broker is named in boss.conf".to_owned());
+    pub async fn open(urls: &[String], tls: &Tls) -> Result<Self, LineError> {
+        let mut last = LineError("no broker is named".to_owned());
         for url in urls {
-            let place = match url.parse::<AMQPUri>() {
-                Ok(uri) => place(&uri),
-                Err(_) => {
-                    last = Trouble::Usage("cannot read an AMQP url in boss.conf".to_owned());
-                    continue;
-                }
-            };
-            match Self::connect(url).await {
-                Ok((connection, channel)) => return Ok(Self { connection, channel, place }),
-                Err(e) => {
-                    last = Trouble::System(format!("cannot connect to the broker at {place}: {}", reason(&e)))
-                }
+            match Self::connect(url, tls).await {
+                Ok(line) => return Ok(line),
+                Err(why) => last = LineError(why),
             }
         }
         Err(last)
     }
 
-    async fn connect(url: &str) -> lapin::Result<(Connection, Channel)> {
-        let properties = ConnectionProperties::default().with_connection_name("skynet".into());
-        let connection = Connection::connect(url, properties).await?;
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok((connection, channel))
+    async fn connect(url: &str, tls: &Tls) -> Result<Self, String> {
+        let connection = Connection::open(url, "skynet", tls).await?;
+        let open = async {
+            let channel = connection.channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            Ok::<_, lapin::Error>(channel)
+        };
+        match open.await {
+            Ok(channel) => Ok(Self { connection, channel }),
+            Err(e) => Err(format!("cannot use the broker at {}: {}", connection.place, reason(&e))),
+        }
     }
 
     /// Publishes a persistent message to a queue and waits until the broker has it. False = there is no such
@@ -81,7 +84,7 @@ impl Line {
     ///
     /// # Errors
     /// What the broker says.
-    pub async fn publish(&self, queue: &str, body: &[u8]) -> Result<bool, Trouble> {
+    pub async fn publish(&self, queue: &str, body: &[u8]) -> Result<bool, LineError> {
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         let properties = BasicProperties::default()
             .with_content_type("application/octet-stream".into())
@@ -96,31 +99,46 @@ impl Line {
         }
     }
 
-    /// How many consumers a queue has; `None` where there is no such queue.
+    /// How many messages and consumers a queue has; `None` where there is no such queue.
     ///
     /// # Errors
     /// What the broker says.
-    pub async fn consumers(&self, queue: &str) -> Result<Option<u32>, Trouble> {
+    pub async fn queue(&self, queue: &str) -> Result<Option<Queue>, LineError> {
         // A channel of its own, as the answer "no such queue" closes it.
         let ask = async {
-            let channel = self.connection.create_channel().await?;
+            let channel = self.connection.channel().await?;
             let options = QueueDeclareOptions { passive: true, ..Default::default() };
             let found = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
             channel.close(200, ShortString::from("asked")).await?;
             Ok(found)
         };
         match ask.await {
-            Ok(queue) => Ok(Some(queue.consumer_count())),
+            Ok(queue) => {
+                Ok(Some(Queue { ready: queue.message_count(), consumers: queue.consumer_count() }))
+            }
             Err(e) if is_not_found(&e) => Ok(None),
             Err(e) => Err(self.trouble("look at a queue", reason(&e))),
         }
+    }
+
+    /// Makes a durable queue if it is not there.
+    ///
+    /// # Errors
+    /// What the broker says.
+    pub async fn declare(&self, queue: &str) -> Result<(), LineError> {
+        if self.queue(queue).await?.is_some() {
+            return Ok(());
+        }
+        let options = QueueDeclareOptions { durable: true, ..Default::default() };
+        let declared = self.channel.queue_declare(queue.into(), options, FieldTable::default()).await;
+        declared.map(drop).map_err(|e| self.trouble(&format!("make the queue {queue}"), reason(&e)))
     }
 
     /// Declares a durable queue and consumes from it; it goes with its last consumer where `passing`.
     ///
     /// # Errors
     /// What the broker says.
-    pub async fn consume(&self, queue: &str, tag: &str, passing: bool) -> Result<Deliveries, Trouble> {
+    pub async fn consume(&self, queue: &str, tag: &str, passing: bool) -> Result<Deliveries, LineError> {
         loop {
             match self.begin_to_consume(queue, tag, passing).await {
                 Ok(consumer) => return Ok(Deliveries(consumer)),
@@ -133,7 +151,7 @@ impl Line {
 
     async fn begin_to_consume(&self, queue: &str, tag: &str, passing: bool) -> lapin::Result<Consumer> {
         let options = QueueDeclareOptions { durable: true, auto_delete: passing, ..Default::default() };
-        let channel = self.connection.create_channel().await?;
+        let channel = self.connection.channel().await?;
         channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         channel
@@ -143,13 +161,17 @@ impl Line {
 
     /// Closes the line; what was not settled goes back to its queue.
     pub async fn close(self) {
-        // The broker sees a closed connection either way.
-        let _ = self.connection.close(200, ShortString::from("done")).await;
+        self.connection.close(CLOSE).await;
     }
 
     /// A failure on this line.
-    pub fn trouble(&self, verb: &str, reason: impl std::fmt::Display) -> Trouble {
-        Trouble::System(format!("cannot {verb} at the broker {}: {reason}", self.place))
+    pub fn trouble(&self, verb: &str, reason: impl std::fmt::Display) -> LineError {
+        LineError(format!("cannot {verb} at the broker {}: {reason}", self.connection.place))
+    }
+
+    /// The broker, without password.
+    pub fn place(&self) -> &str {
+        &self.connection.place
     }
 }
 
@@ -177,21 +199,6 @@ impl Delivery {
     }
 }
 
-/// `amqp://host:port/vhost`, without user and password.
-fn place(uri: &AMQPUri) -> String {
-    let scheme = format!("{:?}", uri.scheme).to_lowercase();
-    format!("{scheme}://{}:{}/{}", uri.authority.host, uri.authority.port, uri.vhost)
-}
-
 fn is_not_found(e: &lapin::Error) -> bool {
     matches!(e.kind(), ErrorKind::ProtocolError(e) if e.get_id() == NOT_FOUND)
-}
-
-/// The broker's own words where it said something.
-fn reason(e: &lapin::Error) -> String {
-    match e.kind() {
-        ErrorKind::ProtocolError(e) => e.get_message().to_string(),
-        ErrorKind::IOError(e) => e.to_string().split(" (os error").next().unwrap_or_default().to_owned(),
-        _ => e.to_string(),
-    }
 }
