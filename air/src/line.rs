@@ -113,9 +113,7 @@ impl Line {
             Ok(found)
         };
         match ask.await {
-            Ok(queue) => {
-                Ok(Some(Queue { ready: queue.message_count(), consumers: queue.consumer_count() }))
-            }
+            Ok(queue) => Ok(Some(Queue { ready: queue.message_count(), consumers: queue.consumer_count() })),
             Err(e) if is_not_found(&e) => Ok(None),
             Err(e) => Err(self.trouble("look at a queue", reason(&e))),
         }

@@ -12,10 +12,12 @@
 //! | [`names`] | what may be called what |
 //! | [`paths`] | relative paths count from the file that says them |
 //! | [`units`] | `60s`, `64M` |
+//! | [`explain`] | the effective settings for people, each with the file it came from |
 //! | [`settings`] | the effective settings |
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod explain;
 pub mod file;
 pub mod home;
 pub mod ini;

@@ -2,7 +2,10 @@
 
 use crate::tree::Tree;
 use crate::trouble::{Trouble, cannot};
+use air::amqp::connection::Tls;
 use air::line::Line;
+use config::Settings;
+use std::path::Path;
 
 /// What participants answer to, and where BOSS takes launchitems from.
 pub const REPLIES: &str = "ruote_workitems";
@@ -18,20 +21,39 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
     runtime.map_err(cannot("start", "the AMQP runtime"))
 }
 
-/// The broker URLs of a tree, to be tried in this order.
+/// Where to connect to, in this order, and with which certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brokers {
+    /// The URLs, passwords included.
+    pub urls: Vec<String>,
+    /// Certificates for `amqps://`.
+    pub tls: Tls,
+}
+
+/// The brokers that `boss.conf` of a tree names, or the usual one.
 ///
 /// # Errors
 /// What is wrong with `boss.conf`, with file and line.
-pub fn of_tree(tree: &Tree) -> Result<Vec<String>, Trouble> {
-    let urls = named(tree)?.unwrap_or_default();
-    Ok(if urls.is_empty() { vec![DEFAULT.to_owned()] } else { urls })
+pub fn of_tree(tree: &Tree) -> Result<Brokers, Trouble> {
+    let mut brokers = named(tree)?.unwrap_or_else(|| Brokers { urls: vec![], tls: Tls::default() });
+    if brokers.urls.is_empty() {
+        brokers.urls.push(DEFAULT.to_owned());
+    }
+    Ok(brokers)
 }
 
-/// The broker URLs that `boss.conf` names; `None` where there is no such file.
+/// The brokers of a participant.
+pub fn of_participant(settings: &Settings) -> Brokers {
+    let tls =
+        Tls { ca: settings.tls.ca.clone(), cert: settings.tls.cert.clone(), key: settings.tls.key.clone() };
+    Brokers { urls: settings.amqp.iter().map(|url| url.secret().to_owned()).collect(), tls }
+}
+
+/// The brokers that `boss.conf` names; `None` where there is no such file.
 ///
 /// # Errors
 /// As [`of_tree`].
-pub fn named(tree: &Tree) -> Result<Option<Vec<String>>, Trouble> {
+pub fn named(tree: &Tree) -> Result<Option<Brokers>, Trouble> {
     let path = tree.boss_conf();
     let said = config::file::read(&path)?;
     if !path.exists() {
@@ -41,16 +63,24 @@ pub fn named(tree: &Tree) -> Result<Option<Vec<String>>, Trouble> {
     let one = amqp.and_then(|amqp| amqp.get("url")).and_then(toml::Value::as_str);
     let many = amqp.and_then(|amqp| amqp.get("urls")).and_then(toml::Value::as_array);
     let many = many.into_iter().flatten().filter_map(toml::Value::as_str);
-    Ok(Some(one.into_iter().chain(many).map(str::to_owned).collect()))
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let file = |key: &str| {
+        let path = amqp.and_then(|amqp| amqp.get("tls"))?.get(key)?.as_str()?;
+        Some(folder.join(path))
+    };
+    Ok(Some(Brokers {
+        urls: one.into_iter().chain(many).map(str::to_owned).collect(),
+        tls: Tls { ca: file("ca"), cert: file("cert"), key: file("key") },
+    }))
 }
 
 /// A line to the first broker that answers.
 ///
 /// # Errors
-/// Why none does, and in a home where to look.
-pub async fn open(tree: &Tree, urls: &[String]) -> Result<Line, Trouble> {
-    Line::open(urls).await.map_err(|e| match tree.home() {
+/// Why none does, and where to look.
+pub async fn open(tree: &Tree, brokers: &Brokers) -> Result<Line, Trouble> {
+    Line::open(&brokers.urls, &brokers.tls).await.map_err(|e| match tree.home() {
         Some(_) => Trouble::System(format!("{e} (is it up? skynet local status)")),
-        None => Trouble::System(format!("{e} (what boss.conf says: skynet doctor)")),
+        None => Trouble::System(format!("{e} (what is wrong: skynet doctor)")),
     })
 }

@@ -4,13 +4,14 @@
 //! `down` are its own. So a participant may lie on a read-only /usr, or wherever its author keeps it, and
 //! several instances of it can run. It is made under a name with a dot, which svscan overlooks, and renamed.
 
+use crate::cli::admin::{Names, Paths};
 use crate::control::{begin, take_away};
 use crate::participant::{self, CONFIG, EXO, Participant};
 use crate::say::say;
 use crate::service::{Condition, Service};
 use crate::starting;
 use crate::tree::Tree;
-use crate::trouble::{Outcome, Trouble, cannot};
+use crate::trouble::{Acted, Trouble, cannot};
 use servicedir::names;
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -27,8 +28,9 @@ pub enum AtBoot {
 }
 
 /// `skynet enable PATH|NAME…`: makes the service directories and waits until they are up.
-pub fn enable(tree: &Tree, words: &[String]) -> Outcome {
-    for word in words {
+pub fn enable(tree: &Tree, args: &Paths) -> Acted {
+    let mut enabled = vec![];
+    for word in &args.words {
         let participant = Participant::find(tree, word)?;
         for warning in &participant.warnings {
             eprintln!("skynet: warning: {warning}");
@@ -44,20 +46,23 @@ pub fn enable(tree: &Tree, words: &[String]) -> Outcome {
         say!("{} is enabled: {}", participant.name, tree.service(&participant.name).display());
         if !starting::svscan_runs(tree) {
             say!("it will start with SkyNET: {}", starting::not_running(tree));
+            enabled.extend(services);
             continue;
         }
         for (name, before) in services.iter().zip(restarts) {
-            begin(tree, name, before)?;
+            begin(tree, name, before, args.timeout)?;
         }
+        enabled.extend(services);
         say!("next: skynet send {} --field KEY=VALUE --wait, skynet log -f {0}", participant.name);
     }
-    Ok(0)
+    Ok((0, enabled))
 }
 
 /// `skynet disable NAME…`: it no longer starts by itself; what runs goes on.
-pub fn disable(tree: &Tree, wanted: &[String]) -> Outcome {
-    for name in tree.pick(wanted)? {
-        let dir = tree.service(&name);
+pub fn disable(tree: &Tree, args: &Names) -> Acted {
+    let picked = tree.pick(&args.names)?;
+    for name in &picked {
+        let dir = tree.service(name);
         set_at_boot(&dir, AtBoot::Down)?;
         say!("{name} is disabled: it does not start by itself any more");
         if matches!(
@@ -67,7 +72,7 @@ pub fn disable(tree: &Tree, wanted: &[String]) -> Outcome {
             say!("it goes on running until: skynet stop {name} (which takes it away)");
         }
     }
-    Ok(0)
+    Ok((0, picked))
 }
 
 /// Makes or updates the service directories of a participant.

@@ -20,9 +20,9 @@ pub fn wait(tree: &Tree, name: &str) -> Result<Option<String>, Trouble> {
     let dir = tree.service(name);
     let Some((settings, _)) = participant::settings(tree, &dir)? else { return Ok(None) };
     let queue = &settings.queue;
-    let urls: Vec<_> = settings.amqp.iter().map(|url| url.secret().to_owned()).collect();
+    let brokers = brokers::of_participant(&settings);
     let listens = brokers::runtime()?.block_on(async {
-        let line = Line::open(&urls).await?;
+        let line = Line::open(&brokers.urls, &brokers.tls).await?;
         let listens = somebody_listens(&line, queue).await;
         line.close().await;
         listens

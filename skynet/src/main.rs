@@ -1,20 +1,27 @@
-//! `skynet`: the command for people. One file per verb; `cli.rs` is the table of them.
+//! `skynet`: the command for people. One file per command; `cli/` is the table of them.
 //!
 //! | file | idea |
 //! |---|---|
+//! | `cli/`, `generate.rs` | the commands and their options; man pages, completions and the reference made from it |
 //! | `local/` | `local up`, `down`, `status`: broker and svscan of a home |
-//! | `new.rs` | a participant from the template |
+//! | `new.rs` | a participant from a template |
 //! | `enable.rs`, `control.rs`, `status.rs` | service directories: made, told, shown |
+//! | `settings/`, `doctor/`, `queues.rs` | settings, health, queues |
 //! | `log/` | logs merged by time |
-//! | `send.rs`, `amqp.rs` | a workitem as the engine would send it, and its reply |
-//! | `tree.rs`, `name.rs`, `participant.rs`, `service.rs` | where things are, what they are called, what they are |
+//! | `send/`, `launch.rs` | a workitem as the engine would send it, and its reply; what the engine is asked for |
+//! | `tree.rs`, `name.rs`, `glob.rs`, `participant.rs`, `service.rs`, `brokers.rs` | where things are, what they are called, what they are |
 //! | `starting.rs`, `listening.rs`, `stopping.rs`, `waiting.rs` | waiting for effects, with deadlines |
+//! | `say.rs`, `table.rs`, `paint.rs`, `progress.rs`, `units.rs`, `trouble.rs` | talking to people |
 #![forbid(unsafe_code)]
 
 mod brokers;
 mod cli;
 mod control;
+mod doctor;
 mod enable;
+mod generate;
+mod glob;
+mod launch;
 mod listening;
 mod local;
 mod log;
@@ -23,18 +30,24 @@ mod name;
 mod new;
 mod paint;
 mod participant;
+mod progress;
+mod queues;
 mod say;
 mod send;
 mod service;
+mod settings;
 mod starting;
 mod status;
 mod stopping;
+mod table;
 mod tree;
 mod trouble;
+mod units;
 mod waiting;
 
-use clap::Parser;
-use cli::{Cli, Local, Verb};
+use clap::FromArgMatches;
+use cli::author::Local;
+use cli::{Cli, Verb, help};
 use std::process::ExitCode;
 use tree::Tree;
 use trouble::Outcome;
@@ -42,7 +55,9 @@ use trouble::Outcome;
 const WRONG_USAGE: u8 = 100;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    generate::complete();
+    let parsed = help::command().try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(e) => {
             // Nobody is left to be told when the terminal is gone.
@@ -50,6 +65,9 @@ fn main() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { WRONG_USAGE } else { 0 });
         }
     };
+    if cli.json {
+        say::keep_stdout_for_json();
+    }
     match perform(cli) {
         Ok(code) => ExitCode::from(code),
         Err(trouble) => {
@@ -60,26 +78,42 @@ fn main() -> ExitCode {
 }
 
 fn perform(cli: Cli) -> Outcome {
+    let json = cli.json;
     if let Verb::Local(local) = cli.verb {
         let tree = Tree::choose_home(cli.system)?;
         return match local {
-            Local::Up { port } => local::up::run(&tree, port),
+            Local::Up(args) => local::up::run(&tree, &args),
             Local::Down => local::down::run(&tree),
             Local::Status => local::status::run(&tree),
         };
     }
     let tree = Tree::choose(cli.system)?;
-    match cli.verb {
+    let (code, services) = match cli.verb {
         Verb::Local(_) => unreachable!("performed above"),
-        Verb::BecomeSvscan => local::svscan::become_svscan(&tree),
-        Verb::New(args) => new::run(&args),
-        Verb::Enable(paths) => enable::enable(&tree, &paths.words),
-        Verb::Disable(names) => enable::disable(&tree, &names.names),
-        Verb::Start(paths) => control::start(&tree, &paths.words),
-        Verb::Stop(names) => control::stop(&tree, &names.names),
-        Verb::Restart(names) => control::restart(&tree, &names.names),
-        Verb::Status(names) => status::run(&tree, &names.names),
-        Verb::Log(args) => log::run(&tree, &args),
-        Verb::Send(args) => send::run(&tree, &args),
+        Verb::BecomeSvscan => return local::svscan::become_svscan(&tree),
+        Verb::Generate(args) => return generate::run(&args.dir),
+        Verb::New(args) => return new::run(&args),
+        Verb::Send(args) => return send::run(&tree, &args, json),
+        Verb::Launch(args) => return launch::launch(&tree, &args, json),
+        Verb::Register(args) => return launch::register(&tree, &args, json),
+        Verb::Unregister(args) => return launch::unregister(&tree, &args, json),
+        Verb::Status(args) => return status::run(&tree, &args, json),
+        Verb::Config(args) => return settings::run(&tree, &args, json),
+        Verb::Doctor => return doctor::run(&tree, json),
+        Verb::Queues(args) => return queues::run(&tree, &args, json),
+        Verb::Log(args) => return log::run(&tree, &args),
+        Verb::Enable(args) => enable::enable(&tree, &args)?,
+        Verb::Disable(args) => enable::disable(&tree, &args)?,
+        Verb::Start(args) => control::start(&tree, &args)?,
+        Verb::Stop(args) => control::stop(&tree, &args)?,
+        Verb::Restart(args) => control::restart(&tree, &args)?,
+        Verb::Reload(args) => control::reload(&tree, &args)?,
+        Verb::Once(args) => control::once(&tree, &args)?,
+        Verb::Kill(args) => control::kill(&tree, &args)?,
+        Verb::Remove(args) => control::remove(&tree, &args)?,
+    };
+    if json {
+        status::print_json(&tree, &services)?;
     }
+    Ok(code)
 }

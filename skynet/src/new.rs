@@ -1,6 +1,6 @@
 //! `skynet new NAME [DIR]`: a participant from the template that is built into this program.
 
-use crate::cli;
+use crate::cli::author;
 use crate::name;
 use crate::say::say;
 use crate::trouble::{Outcome, Trouble, cannot};
@@ -17,7 +17,7 @@ const IN_PATHS: &str = "NAME";
 const IN_TEXTS: &str = "@NAME@";
 
 /// Writes the folder of a new participant; refuses where there is something already.
-pub fn run(args: &cli::New) -> Outcome {
+pub fn run(args: &author::New) -> Outcome {
     name::check(&args.name)?;
     if TEMPLATE.is_empty() {
         let line = "this skynet was built without its template (service-templates/python): build it from a full tree";

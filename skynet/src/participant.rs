@@ -40,16 +40,24 @@ impl Participant {
     /// # Errors
     /// When there is no such participant, or it cannot be run.
     pub fn find(tree: &Tree, word: &str) -> Result<Self, Trouble> {
+        Self::at(tree, &Self::locate(tree, word)?)
+    }
+
+    /// The folder that `word` means, whatever state it is in.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn locate(tree: &Tree, word: &str) -> Result<PathBuf, Trouble> {
         if word.contains('/') || word == "." || word == ".." {
-            return Self::at(tree, Path::new(word));
+            return Ok(PathBuf::from(word));
         }
         name::check(word)?;
         if let Some(dir) = source(&tree.service(word)) {
-            return Self::at(tree, &dir);
+            return Ok(dir);
         }
         let installed = tree.installed().join(word);
         if installed.is_dir() {
-            return Self::at(tree, &installed);
+            return Ok(installed);
         }
         if Path::new(word).join(names::RUN).exists() {
             return Err(Trouble::Failed(format!(

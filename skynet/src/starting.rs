@@ -3,15 +3,17 @@
 use crate::local::svscan;
 use crate::logtail;
 use crate::name;
+use crate::progress::Progress;
 use crate::service::{Condition, Service};
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use crate::waiting::{Waiting, Woken};
 use servicedir::names;
 use std::time::Duration;
+use unix::tai64n::Tai64n;
 
 /// How long a service may take to be up.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// svscan looks every five seconds where inotify is not to be had.
 const NOTICE: Duration = Duration::from_secs(8);
 /// A service that does not say when it is ready counts as up when it has run for this long.
@@ -53,11 +55,13 @@ pub fn not_running(tree: &Tree) -> &'static str {
 ///
 /// # Errors
 /// When it ends again and again, is told to stop meanwhile, or takes too long; with its last log lines.
-pub fn wait_until_up(tree: &Tree, name: &str, before: u32) -> Result<i32, Trouble> {
+pub fn wait_until_up(tree: &Tree, name: &str, before: u32, patience: Duration) -> Result<i32, Trouble> {
     let dir = tree.service(name);
-    let waiting = Waiting::at_most(PATIENCE);
+    let waiting = Waiting::at_most(patience);
+    let mut progress = Progress::begin();
     loop {
         waiting.watch(&dir.join(names::SUPERVISE));
+        progress.tell(|| format!("waiting until {name} is up"));
         let service = Service::look(&dir);
         let steady = service.is_ready() || service.age().is_some_and(|age| age >= STEADY);
         match service.condition() {
@@ -71,9 +75,34 @@ pub fn wait_until_up(tree: &Tree, name: &str, before: u32) -> Result<i32, Troubl
             _ => {}
         }
         if waiting.next() != Woken::Look {
-            return Err(failure(tree, name, "is not up yet"));
+            let what = format!("is not up after {}", crate::units::time(patience));
+            return Err(failure(tree, name, &what));
         }
     }
+}
+
+/// Waits until the supervise has started the service for once; returns what became of it.
+///
+/// # Errors
+/// When it does not start it.
+pub fn wait_for_once(
+    tree: &Tree,
+    name: &str,
+    before: Option<Tai64n>,
+    patience: Duration,
+) -> Result<String, Trouble> {
+    let dir = tree.service(name);
+    let waiting = Waiting::at_most(patience);
+    let started = waiting.until(|| {
+        waiting.watch(&dir.join(names::SUPERVISE));
+        let service = Service::look(&dir);
+        let status = service.status.as_ref()?;
+        match status.pid {
+            Some(pid) => Some(format!("runs once (pid {pid})")),
+            None => (Some(status.since) != before).then(|| "ran once and has ended".to_owned()),
+        }
+    });
+    started.ok_or_else(|| failure(tree, name, "was not started"))
 }
 
 fn failure(tree: &Tree, name: &str, what: &str) -> Trouble {

@@ -1,10 +1,17 @@
 //! `skynet status [NAME…]`: a table of participants, with systemctl's exit codes.
 
+use crate::cli::admin;
+use crate::name;
 use crate::paint::{self, Colour};
-use crate::say::say;
+use crate::queues::{self, Queues};
+use crate::say::{self, say};
 use crate::service::{Condition, Service};
+use crate::table::{Cell, Column, render, terminal_width};
 use crate::tree::Tree;
-use crate::trouble::{Outcome, Trouble};
+use crate::trouble::{Outcome, Trouble, cannot};
+use crate::units::{age, iso};
+use crate::waiting::{Waiting, Woken};
+use serde::Serialize;
 use std::time::Duration;
 
 /// Exit codes: all up; something is down; no such participant.
@@ -12,8 +19,80 @@ const ALL_UP: u8 = 0;
 const SOMETHING_DOWN: u8 = 3;
 const NO_SUCH: u8 = 4;
 
-/// Prints the table.
-pub fn run(tree: &Tree, names: &[String]) -> Outcome {
+const COLUMNS: [Column; 8] = [
+    Column { head: "NAME", right: false, rank: 0 },
+    Column { head: "STATE", right: false, rank: 1 },
+    Column { head: "SINCE", right: true, rank: 2 },
+    Column { head: "PID", right: true, rank: 5 },
+    Column { head: "RESTARTS", right: true, rank: 7 },
+    Column { head: "QUEUE", right: true, rank: 4 },
+    Column { head: "LISTENS", right: false, rank: 8 },
+    Column { head: "BOOT", right: false, rank: 6 },
+];
+
+/// What is told of one service. The schema stands in docs/reference/json.md.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    name: String,
+    participant: String,
+    state: &'static str,
+    since: Option<String>,
+    seconds: Option<u64>,
+    pid: Option<i32>,
+    restarts: u32,
+    enabled: bool,
+    queue: Option<String>,
+    queue_ready: Option<u32>,
+    queue_consumers: Option<u32>,
+    #[serde(skip)]
+    condition: Condition,
+}
+
+/// Prints the table, once or again and again.
+pub fn run(tree: &Tree, args: &admin::Status, json: bool) -> Outcome {
+    let Some(seconds) = args.watch else { return once(tree, &args.names, json) };
+    let waiting = Waiting::at_most(Duration::from_secs(u32::MAX.into())).with_signals();
+    loop {
+        if terminal_width().is_some() && !json {
+            // Home, and everything below it away: no flicker.
+            say::result("\x1b[H\x1b[J").map_err(cannot("write", "the table"))?;
+        }
+        let code = once(tree, &args.names, json)?;
+        if deaf() || !pause(&waiting, tree, seconds) {
+            return Ok(code);
+        }
+    }
+}
+
+/// Waits for the time, or until a service changes; false when the user has seen enough.
+fn pause(waiting: &Waiting, tree: &Tree, seconds: u64) -> bool {
+    waiting.watch(&tree.scan_dir());
+    for name in tree.services().unwrap_or_default() {
+        waiting.watch(&tree.service(&name).join(servicedir::names::SUPERVISE));
+    }
+    let end = std::time::Instant::now() + Duration::from_secs(seconds);
+    let before = states(tree);
+    while std::time::Instant::now() < end {
+        match waiting.next() {
+            Woken::Look if states(tree) == before => {}
+            Woken::Look => return true,
+            Woken::Interrupted | Woken::Over => return false,
+        }
+    }
+    true
+}
+
+fn states(tree: &Tree) -> Vec<Condition> {
+    let names = tree.services().unwrap_or_default();
+    names.iter().map(|name| Service::look(&tree.service(name)).condition()).collect()
+}
+
+/// Whether nobody reads our standard output any more.
+fn deaf() -> bool {
+    crate::log::deaf()
+}
+
+fn once(tree: &Tree, names: &[String], json: bool) -> Outcome {
     let picked = match tree.pick(names) {
         Err(Trouble::NoSuch(line)) => {
             eprintln!("skynet: {line}");
@@ -21,41 +100,92 @@ pub fn run(tree: &Tree, names: &[String]) -> Outcome {
         }
         picked => picked?,
     };
-    if picked.is_empty() {
+    let (rows, trouble) = rows(tree, &picked);
+    if json {
+        say::json(&rows).map_err(cannot("write", "the result"))?;
+    } else if rows.is_empty() {
         say!("no participant in {} (next: skynet new NAME, skynet enable ./NAME)", tree.scan_dir().display());
-        return Ok(ALL_UP);
+    } else {
+        let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+        render(&COLUMNS, &cells, terminal_width(), paint::wanted()).lines().for_each(|line| say!("{line}"));
     }
-    let services: Vec<_> = picked.iter().map(|name| (name, Service::look(&tree.service(name)))).collect();
-    let width = picked.iter().map(String::len).max().unwrap_or(0).max(4);
-    say!("{:width$}  {:12}  {:>9}  {:>7}  NORMALLY", "NAME", "STATE", "SINCE", "PID");
-    for (name, service) in &services {
-        say!("{}", row(name, service, width));
+    if let Some(trouble) = trouble {
+        eprintln!("skynet: note: no lengths of queues: {trouble}");
     }
-    let all_up = services.iter().all(|(_, service)| matches!(service.condition(), Condition::Up(_)));
+    let all_up = rows.iter().all(|row| matches!(row.condition, Condition::Up(_)));
     Ok(if all_up { ALL_UP } else { SOMETHING_DOWN })
 }
 
-fn row(name: &str, service: &Service, width: usize) -> String {
-    let condition = service.condition();
-    let (word, pid, colour) = say(condition);
-    let age = match condition {
-        Condition::Unsupervised => String::new(),
-        _ => service.age().map_or_else(String::new, age),
-    };
-    let word = paint::paint(paint::wanted(), colour, format!("{word:12}"));
-    let pid = pid.map_or_else(String::new, |pid| pid.to_string());
-    format!("{name:width$}  {word}  {age:>9}  {pid:>7}  {}", if service.enabled { "up" } else { "down" })
+/// The rows of these services as JSON, after something was done to them; those that are gone have none.
+///
+/// # Errors
+/// What writing reports.
+pub fn print_json(tree: &Tree, names: &[String]) -> Result<(), Trouble> {
+    let there: Vec<_> = names.iter().filter(|name| tree.service(name).exists()).cloned().collect();
+    say::json(&rows(tree, &there).0).map_err(cannot("write", "the result"))
+}
+
+fn rows(tree: &Tree, names: &[String]) -> (Vec<Row>, Option<String>) {
+    let queues = queues::look(tree, names);
+    let row = |name: &String| Row::new(name, &Service::look(&tree.service(name)), &queues);
+    (names.iter().map(row).collect(), queues.trouble)
+}
+
+impl Row {
+    fn new(name: &str, service: &Service, queues: &Queues) -> Self {
+        let condition = service.condition();
+        let (state, pid, _) = tell(condition);
+        let known = condition != Condition::Unsupervised;
+        let since =
+            service.status.as_ref().filter(|_| known).and_then(|status| status.since.to_system_time());
+        let queue = queues.of.get(name);
+        let found = queue.and_then(|(_, found)| *found);
+        Self {
+            name: name.to_owned(),
+            participant: name::participant(name).to_owned(),
+            state,
+            since: since.map(iso),
+            seconds: service.age().filter(|_| known).map(|age| age.as_secs()),
+            pid,
+            restarts: service.restarts(),
+            enabled: service.enabled,
+            queue: queue.map(|(queue, _)| queue.clone()),
+            queue_ready: found.map(|queue| queue.ready),
+            queue_consumers: found.map(|queue| queue.consumers),
+            condition,
+        }
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        let (word, _, colour) = tell(self.condition);
+        let listens = match (self.condition, self.queue_consumers) {
+            (Condition::Up(_), Some(0)) => Cell::coloured("no", Colour::Bad),
+            (_, Some(0)) => Cell::plain("no"),
+            (_, Some(_)) => Cell::plain("yes"),
+            (_, None) => Cell::plain("-"),
+        };
+        vec![
+            Cell::plain(&self.name),
+            Cell::coloured(word, colour),
+            Cell::plain(self.seconds.map_or_else(|| "-".to_owned(), |s| age(Duration::from_secs(s)))),
+            Cell::number(self.pid),
+            Cell::plain(self.restarts),
+            Cell::number(self.queue_ready),
+            listens,
+            Cell::plain(if self.enabled { "enabled" } else { "disabled" }),
+        ]
+    }
 }
 
 /// The state in a word or two, for a sentence.
 pub fn words(service: &Service) -> String {
-    match say(service.condition()) {
+    match tell(service.condition()) {
         (word, Some(pid), _) => format!("{word} (pid {pid})"),
         (word, None, _) => word.to_owned(),
     }
 }
 
-fn say(condition: Condition) -> (&'static str, Option<i32>, Colour) {
+fn tell(condition: Condition) -> (&'static str, Option<i32>, Colour) {
     match condition {
         Condition::Unsupervised => ("unsupervised", None, Colour::Bad),
         Condition::Down => ("down", None, Colour::Odd),
@@ -63,30 +193,5 @@ fn say(condition: Condition) -> (&'static str, Option<i32>, Colour) {
         Condition::Stopping(pid) => ("stopping", Some(pid), Colour::Odd),
         Condition::Paused(pid) => ("paused", Some(pid), Colour::Odd),
         Condition::Up(pid) => ("up", Some(pid), Colour::Good),
-    }
-}
-
-/// `7s`, `3m 20s`, `2h 5m`, `3d 4h`.
-fn age(age: Duration) -> String {
-    let s = age.as_secs();
-    match s {
-        0..60 => format!("{s}s"),
-        60..3600 => format!("{}m {}s", s / 60, s % 60),
-        3600..86_400 => format!("{}h {}m", s / 3600, s / 60 % 60),
-        _ => format!("{}d {}h", s / 86_400, s / 3600 % 24),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_is_told_by_its_two_largest_units() {
-        for (seconds, text) in
-            [(0, "0s"), (59, "59s"), (60, "1m 0s"), (3599, "59m 59s"), (7500, "2h 5m"), (273_600, "3d 4h")]
-        {
-            assert_eq!(age(Duration::from_secs(seconds)), text);
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Stopping services and waiting until they have stopped, with progress, a deadline and a way to hurry.
 
+use crate::progress::Progress;
 use crate::say::say;
 use crate::service::{Condition, Service, tell};
 use crate::trouble::{Trouble, cannot};
@@ -7,14 +8,13 @@ use crate::waiting::{Waiting, Woken};
 use nix::errno::Errno;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use unix::process::{Pidfd, Signal};
 
 /// How long a service may take: more than exo's default grace of a minute.
 pub const PATIENCE: Duration = Duration::from_secs(75);
 /// How long what was killed may take to be gone.
 const AFTERWARDS: Duration = Duration::from_secs(10);
-const PROGRESS: Duration = Duration::from_secs(5);
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub fn stop(dirs: &[PathBuf], goal: Goal, patience: Duration) -> Result<Vec<Stri
         ask(dir, goal.letters(), Signal::SIGTERM)?;
     }
     let (mut killed, mut asked_to_hurry) = (vec![], false);
-    let mut next_word = Instant::now() + PROGRESS;
+    let mut progress = Progress::begin();
     loop {
         let left = unfinished(&waiting, dirs, goal);
         if left.is_empty() {
@@ -71,11 +71,13 @@ pub fn stop(dirs: &[PathBuf], goal: Goal, patience: Duration) -> Result<Vec<Stri
             Woken::Interrupted if asked_to_hurry => killed.is_empty(),
             Woken::Interrupted => {
                 asked_to_hurry = true;
+                progress.clear();
                 say!("still working: {} (^C again kills)", list(&left));
                 false
             }
         };
         if kill {
+            progress.clear();
             say!("killing {}", list(&left));
             for service in &left {
                 ask(&service.dir, &format!("{}k", goal.letters()), Signal::SIGKILL)?;
@@ -83,10 +85,7 @@ pub fn stop(dirs: &[PathBuf], goal: Goal, patience: Duration) -> Result<Vec<Stri
             }
             waiting.extend(AFTERWARDS);
         }
-        if next_word <= Instant::now() {
-            say!("waiting for {} to finish (^C twice kills)", list(&left));
-            next_word = Instant::now() + PROGRESS;
-        }
+        progress.tell(|| format!("waiting for {} to finish (^C twice kills)", list(&left)));
     }
 }
 

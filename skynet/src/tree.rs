@@ -1,5 +1,6 @@
 //! The tree a command works on: a home, or the system's.
 
+use crate::glob;
 use crate::name;
 use crate::trouble::{Trouble, cannot};
 use std::collections::BTreeMap;
@@ -102,8 +103,8 @@ impl Tree {
         folders(&self.scan_dir())
     }
 
-    /// The services that `names` mean: a participant's name means all its instances; none at all means
-    /// every participant.
+    /// The services that `names` mean: a participant's name means all its instances, a pattern all that match;
+    /// none at all means every participant.
     ///
     /// # Errors
     /// [`Trouble::NoSuch`] for an unknown name, with the nearest.
@@ -114,6 +115,10 @@ impl Tree {
 
     /// The line about an unknown name.
     pub fn unknown(&self, unknown: &str, known: &[String]) -> Trouble {
+        if glob::is_pattern(unknown) {
+            let line = format!("no participant matches {unknown:?} (\"skynet status\" lists them)");
+            return Trouble::NoSuch(line);
+        }
         let hint = match name::nearest(unknown, known.iter().map(String::as_str)) {
             Some(near) => format!("did you mean {near:?}?"),
             None if known.iter().all(|name| name == name::BROKER) => {
@@ -133,7 +138,10 @@ pub fn select(known: &[String], names: &[String]) -> Result<Vec<String>, String>
     }
     let mut picked: Vec<String> = vec![];
     for wanted in names {
-        let meant = |service: &&String| *service == wanted || name::participant(service) == wanted;
+        let meant = |service: &&String| match glob::is_pattern(wanted) {
+            true => *service != name::BROKER && glob::matches(wanted, service),
+            false => *service == wanted || name::participant(service) == wanted,
+        };
         let mut meant = known.iter().filter(meant).peekable();
         if meant.peek().is_none() {
             return Err(wanted.clone());
@@ -188,6 +196,8 @@ mod tests {
             (&["a@2"], &["a@2"]),
             (&["ab", "a", "a@2"], &["ab", "a", "a@2"]),
             (&["skynet-broker"], &["skynet-broker"]),
+            (&["*"], &["a", "a@2", "ab"]),
+            (&["a?", "a@*"], &["ab", "a@2"]),
         ] {
             assert_eq!(select(&known, &strings(names)), Ok(strings(picked)), "{names:?}");
         }

@@ -53,3 +53,6 @@ pub fn cannot<E: Display>(verb: &str, object: impl Display) -> impl FnOnce(E) ->
 
 /// What a verb returns: its exit code.
 pub type Outcome = Result<u8, Trouble>;
+
+/// What a verb that changes services returns: its exit code, and which services it was about.
+pub type Acted = Result<(u8, Vec<String>), Trouble>;

@@ -16,10 +16,9 @@ fn up() -> Home {
     home
 }
 
-fn pid(home: &Home, name: &str) -> String {
-    let out = home.good(&["status", name]);
-    let row = out.lines().find(|line| line.starts_with(name)).unwrap();
-    row.split_whitespace().rev().nth(1).unwrap().to_owned()
+fn pid(home: &Home, name: &str) -> u64 {
+    let rows: serde_json::Value = serde_json::from_str(&home.good(&["status", name, "--json"])).unwrap();
+    rows[0]["pid"].as_u64().unwrap()
 }
 
 /// "A small real directory whose `run`, … `log/run` are links to the participant's files."
@@ -73,7 +72,7 @@ fn disable_stops_nothing_and_stop_of_a_disabled_one_takes_it_away() {
     home.good(&["start", "sleeper"]);
     home.good(&["disable", "sleeper"]);
     assert!(home.path("service/sleeper/down").exists());
-    assert!(home.good(&["status", "sleeper"]).contains("down"), "normally down, but up");
+    assert!(home.good(&["status", "sleeper"]).contains("disabled"), "disabled, but up");
     home.good(&["stop", "sleeper"]);
     assert!(!home.path("service/sleeper").exists());
     let left: Vec<_> = fs::read_dir(home.path("service")).unwrap().flatten().map(|e| e.file_name()).collect();

@@ -5,6 +5,7 @@
 
 use crate::brokers;
 use crate::name::BROKER;
+use crate::settings::change;
 use crate::tree::Tree;
 use crate::trouble::{Trouble, cannot};
 use serde::{Deserialize, Serialize};
@@ -73,12 +74,15 @@ pub fn folder(tree: &Tree) -> PathBuf {
 /// # Errors
 /// What reading the files reports; a file that is not what it should be.
 pub fn chosen(tree: &Tree) -> Result<Option<Broker>, Trouble> {
-    let settings = match read(&folder(tree).join("broker.toml"))? {
-        Some(text) => Some(parse(&text).map_err(cannot("read", "broker/broker.toml"))?),
-        None => None,
-    };
     let conf = brokers::named(tree)?;
-    Ok(decide(conf, settings))
+    Ok(decide(conf.map(|brokers| brokers.urls), embedded(tree)?))
+}
+
+fn embedded(tree: &Tree) -> Result<Option<Settings>, Trouble> {
+    match read(&folder(tree).join("broker.toml"))? {
+        Some(text) => Ok(Some(parse(&text).map_err(cannot("read", "broker/broker.toml"))?)),
+        None => Ok(None),
+    }
 }
 
 /// Whose broker it is, by the URLs of `boss.conf` (if that is there) and by `broker.toml` (if that is).
@@ -91,38 +95,97 @@ fn decide(urls: Option<Vec<String>>, settings: Option<Settings>) -> Option<Broke
     }
 }
 
-/// Chooses a broker where none is chosen yet, moves it to `port` if one is asked for, and sees to its files.
+/// What `local up` was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// The broker that is chosen, or the embedded one.
+    AsChosen,
+    /// The embedded one, on this port.
+    Port(u16),
+    /// The embedded one again.
+    Embedded,
+    /// The one at this URL.
+    Url(String),
+}
+
+impl Wish {
+    /// From the options of `local up`.
+    ///
+    /// # Errors
+    /// When the URL is none.
+    pub fn from_options(port: Option<u16>, broker: Option<&str>) -> Result<Self, Trouble> {
+        match (port, broker) {
+            (Some(port), _) => Ok(Self::Port(port)),
+            (None, None) => Ok(Self::AsChosen),
+            (None, Some("embedded")) => Ok(Self::Embedded),
+            (None, Some(url)) if config::names::is_broker(url) => Ok(Self::Url(url.to_owned())),
+            (None, Some(_)) => Err(Trouble::Usage(
+                "--broker takes \"embedded\" or the URL of a broker like amqp://USER:PASSWORD@HOST:5672/VHOST".to_owned(),
+            )),
+        }
+    }
+}
+
+/// Chooses a broker as wished, or the embedded one where none is chosen yet, and sees to its files.
 ///
 /// # Errors
 /// What reading and writing the files reports; no free port.
-pub fn prepare(tree: &Tree, port: Option<u16>) -> Result<Broker, Trouble> {
-    let broker = match chosen(tree)? {
-        None => {
-            let settings = Settings::new(port.map_or_else(free_port, Ok)?);
-            write_files(tree, &settings)?;
-            Broker::Embedded(settings)
+pub fn prepare(tree: &Tree, wish: &Wish) -> Result<Broker, Trouble> {
+    match (chosen(tree)?, wish) {
+        (_, Wish::Url(url)) => {
+            set_url(tree, url)?;
+            // It may be the URL of the embedded one.
+            chosen(tree)?.ok_or_else(|| cannot("read", tree.boss_conf().display())("it is gone"))
         }
-        Some(Broker::Embedded(old)) => {
-            let settings = match port {
-                Some(port) => Settings { listen: (old.listen.ip(), port).into(), ..old.clone() },
-                None => old.clone(),
+        (None | Some(Broker::Elsewhere), Wish::Embedded) => {
+            let settings = match embedded(tree)? {
+                Some(settings) => settings,
+                None => Settings::new(free_port()?),
             };
-            if settings != old {
-                move_to(tree, &old, &settings)?;
-            } else if !tree.boss_conf().exists() {
+            write_broker_toml(tree, &settings)?;
+            set_url(tree, &settings.url())?;
+            Ok(Broker::Embedded(settings))
+        }
+        (None, wish) => {
+            let port = match wish {
+                Wish::Port(port) => *port,
+                _ => free_port()?,
+            };
+            let settings = Settings::new(port);
+            write_files(tree, &settings)?;
+            Ok(Broker::Embedded(settings))
+        }
+        (Some(Broker::Embedded(old)), Wish::Port(port)) if old.listen.port() != *port => {
+            let settings = Settings { listen: (old.listen.ip(), *port).into(), ..old.clone() };
+            move_to(tree, &old, &settings)?;
+            Ok(Broker::Embedded(settings))
+        }
+        (Some(Broker::Embedded(settings)), _) => {
+            if !tree.boss_conf().exists() {
                 write_boss_conf(tree, &settings)?;
             }
-            Broker::Embedded(settings)
+            Ok(Broker::Embedded(settings))
         }
-        Some(Broker::Elsewhere) if port.is_some() => {
-            return Err(Trouble::Usage(format!(
-                "--port is for the embedded broker, and {} names another one",
-                tree.boss_conf().display()
-            )));
-        }
-        Some(Broker::Elsewhere) => Broker::Elsewhere,
-    };
-    Ok(broker)
+        (Some(Broker::Elsewhere), Wish::Port(_)) => Err(Trouble::Usage(format!(
+            "--port is for the embedded broker, and {} names another one (back to it: --broker embedded)",
+            tree.boss_conf().display()
+        ))),
+        (Some(Broker::Elsewhere), Wish::AsChosen) => Ok(Broker::Elsewhere),
+    }
+}
+
+/// Puts the URL into `boss.conf`; the rest of it stays as its owner wrote it.
+fn set_url(tree: &Tree, url: &str) -> Result<(), Trouble> {
+    let path = tree.boss_conf();
+    let bad = |why: String| Trouble::Failed(format!("{}: {why}", path.display()));
+    let fresh =
+        || "# What all participants of this home share; a participant's config.exo wins.\n".to_owned();
+    let mut text = read(&path)?.unwrap_or_else(fresh);
+    if let Ok(without) = change::unset(&text, "amqp.urls") {
+        text = without.text;
+    }
+    let changed = change::set(&text, "amqp.url", url).map_err(bad)?;
+    put(&path, &changed.text, 0o600)
 }
 
 /// Makes the service directory of the embedded broker, or takes it away where the home uses another one.
@@ -194,7 +257,10 @@ fn free_port() -> Result<u16, Trouble> {
 fn parse(text: &str) -> Result<Settings, String> {
     toml::from_str(text).map_err(|e| {
         // The text itself is never shown: it holds a password.
-        let line = e.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
+        let line = e
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .map_or(1, |before| before.matches('\n').count() + 1);
         format!("line {line}: {}", e.message().replace('\n', " "))
     })
 }
@@ -245,22 +311,43 @@ mod tests {
     fn port_and_password_are_chosen_once_and_kept_and_a_new_port_keeps_the_rest_of_boss_conf() {
         let home = tempfile::tempdir().unwrap();
         let tree = Tree::at(home.path());
-        let first = prepare(&tree, None).unwrap();
-        assert_eq!(prepare(&tree, None).unwrap(), first);
+        let first = prepare(&tree, &Wish::AsChosen).unwrap();
+        assert_eq!(prepare(&tree, &Wish::AsChosen).unwrap(), first);
 
         let conf = fs::read_to_string(tree.boss_conf()).unwrap();
         fs::write(tree.boss_conf(), format!("{conf}\n[history]\nkeep = \"1d\"\n")).unwrap();
-        let Broker::Embedded(moved) = prepare(&tree, Some(20_002)).unwrap() else { panic!() };
+        let Broker::Embedded(moved) = prepare(&tree, &Wish::Port(20_002)).unwrap() else { panic!() };
         assert_eq!(moved.listen.port(), 20_002);
         assert_eq!(chosen(&tree).unwrap(), Some(Broker::Embedded(moved)));
         assert!(fs::read_to_string(tree.boss_conf()).unwrap().contains("[history]"));
     }
 
     #[test]
+    fn another_broker_is_one_line_of_boss_conf_and_so_is_the_way_back() {
+        let home = tempfile::tempdir().unwrap();
+        let tree = Tree::at(home.path());
+        let first = prepare(&tree, &Wish::AsChosen).unwrap();
+        let conf = fs::read_to_string(tree.boss_conf()).unwrap();
+        let rabbit = Wish::Url("amqp://boss:boss@10.0.0.1/boss".to_owned());
+        assert_eq!(prepare(&tree, &rabbit).unwrap(), Broker::Elsewhere);
+        let switched = fs::read_to_string(tree.boss_conf()).unwrap();
+        let differ: Vec<_> = conf.lines().zip(switched.lines()).filter(|(a, b)| a != b).collect();
+        assert_eq!((differ.len(), conf.lines().count()), (1, switched.lines().count()), "{switched}");
+        assert!(prepare(&tree, &Wish::Port(20_003)).is_err());
+        assert_eq!(prepare(&tree, &Wish::Embedded).unwrap(), first);
+        assert_eq!(fs::read_to_string(tree.boss_conf()).unwrap(), conf);
+        for (port, broker, good) in
+            [(None, Some("amqp://h"), true), (None, Some("rabbit"), false), (Some(1), None, true)]
+        {
+            assert_eq!(Wish::from_options(port, broker).is_ok(), good, "{port:?} {broker:?}");
+        }
+    }
+
+    #[test]
     fn files_with_the_password_are_for_the_owner_only() {
         let home = tempfile::tempdir().unwrap();
         let tree = Tree::at(home.path());
-        prepare(&tree, None).unwrap();
+        prepare(&tree, &Wish::AsChosen).unwrap();
         for (path, mode) in
             [(tree.boss_conf(), 0o600), (folder(&tree).join("broker.toml"), 0o600), (folder(&tree), 0o700)]
         {

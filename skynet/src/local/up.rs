@@ -1,7 +1,8 @@
 //! `skynet local up`: broker and svscan under the home, ready when it returns.
 
-use super::broker::{self, Broker, Settings};
+use super::broker::{self, Broker, Settings, Wish};
 use super::{down, lock, svscan};
+use crate::cli::author::Up;
 use crate::logtail;
 use crate::name::BROKER;
 use crate::say::say;
@@ -20,14 +21,15 @@ const BROKER_TIME: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(1);
 
 /// Starts the SkyNET of this home, or says that it runs.
-pub fn run(tree: &Tree, port: Option<u16>) -> Outcome {
+pub fn run(tree: &Tree, args: &Up) -> Outcome {
+    let wish = Wish::from_options(args.port, args.broker.as_deref())?;
     let home = tree.home().ok_or_else(|| Trouble::Usage("no home".to_owned()))?;
     let run = home.join("run");
     make_folders(tree, home)?;
     let _lock = lock::take(&run)?;
     let already = svscan::find(&run).is_some();
-    if already && port.is_some() {
-        let line = "cannot change the port of a running broker: skynet local down, then up again";
+    if already && wish != Wish::AsChosen {
+        let line = "cannot change the broker of a SkyNET that runs: skynet local down, then up again";
         return Err(Trouble::Failed(line.to_owned()));
     }
     if !already {
@@ -36,7 +38,7 @@ pub fn run(tree: &Tree, port: Option<u16>) -> Outcome {
     // Participants would not start with it either.
     config::file::read(&tree.boss_conf()).map_err(|e| Trouble::Failed(e.to_string()))?;
     let fresh = broker::chosen(tree)?.is_none();
-    let broker = broker::prepare(tree, port)?;
+    let broker = broker::prepare(tree, &wish)?;
     if !already {
         start(tree, &run, &broker)?;
     }

@@ -12,7 +12,7 @@ mod merge;
 mod print;
 mod reader;
 
-use crate::cli;
+use crate::cli::writer;
 use crate::name;
 use crate::tree::{Tree, folders, select};
 use crate::trouble::{Outcome, cannot};
@@ -31,7 +31,7 @@ const BEGINNING: usize = 10;
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Prints logs.
-pub fn run(tree: &Tree, args: &cli::Log) -> Outcome {
+pub fn run(tree: &Tree, args: &writer::Log) -> Outcome {
     match print_logs(tree, args) {
         // Who reads has read enough.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(0),
@@ -49,7 +49,7 @@ fn known(tree: &Tree) -> Result<Vec<String>, crate::trouble::Trouble> {
     Ok(known)
 }
 
-fn print_logs(tree: &Tree, args: &cli::Log) -> io::Result<()> {
+fn print_logs(tree: &Tree, args: &writer::Log) -> io::Result<()> {
     let known = known(tree).map_err(io::Error::other)?;
     let picked = select(&known, &args.names).map_err(|name| io::Error::new(ErrorKind::NotFound, name))?;
     let many = picked.len() > 1 || (args.follow && args.names.is_empty());
@@ -87,7 +87,12 @@ fn print_what_is_there(
 }
 
 /// Prints what is written from now on, until nobody reads it any more or ^C.
-fn follow(tree: &Tree, args: &cli::Log, mut readers: Vec<Reader>, printer: &mut Printer) -> io::Result<()> {
+fn follow(
+    tree: &Tree,
+    args: &writer::Log,
+    mut readers: Vec<Reader>,
+    printer: &mut Printer,
+) -> io::Result<()> {
     let waiting = Waiting::at_most(FOR_EVER).by_events();
     loop {
         waiting.watch(&tree.logs());
@@ -117,7 +122,7 @@ fn take_up_new_logs(tree: &Tree, readers: &mut Vec<Reader>) -> io::Result<()> {
 }
 
 /// Whether nobody reads our standard output any more.
-fn deaf() -> bool {
+pub fn deaf() -> bool {
     let stdout = io::stdout();
     let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)

@@ -1,6 +1,34 @@
 //! The fields of a workitem from the command line, and what a reply changed in them.
 
+use crate::trouble::{Trouble, cannot};
 use serde_json::{Map, Value};
+use std::io::Read;
+use std::path::Path;
+
+/// Fields from a JSON file (`-` = standard input), then those of the command line on top.
+///
+/// # Errors
+/// What cannot be read, or is no field.
+pub fn gather(file: Option<&Path>, words: &[String]) -> Result<Map<String, Value>, Trouble> {
+    let mut gathered = match file {
+        None => Map::new(),
+        Some(path) => {
+            let mut text = vec![];
+            let read = if path.as_os_str() == "-" {
+                std::io::stdin().read_to_end(&mut text)
+            } else {
+                std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text))
+            };
+            read.map_err(cannot("read", path.display()))?;
+            let bad = |e| Trouble::Usage(format!("the fields in {} are no JSON object: {e}", path.display()));
+            serde_json::from_slice(&text).map_err(bad)?
+        }
+    };
+    for word in words {
+        add(&mut gathered, word).map_err(Trouble::Usage)?;
+    }
+    Ok(gathered)
+}
 
 /// Adds `KEY=VALUE` to the fields. Dots in the key nest; the value is JSON if it can be read as such, else text.
 ///

@@ -5,19 +5,18 @@
 //! | `fields.rs` | fields from the command line; what a reply changed; pure |
 //! | `replies.rs` | whose reply it is, in a queue that others share; pure |
 
-mod fields;
+pub mod fields;
 mod replies;
 
 use crate::brokers::{self, REPLIES};
-use crate::cli;
+use crate::cli::author;
 use crate::name;
-use crate::say::say;
+use crate::say::{self, say};
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
 use air::line::{Deliveries, Delivery, Line};
 use replies::{Verdict, Wait};
 use serde_json::{Map, Value};
-use std::io::Read;
 use std::time::{Duration, Instant, SystemTime};
 use workitem::{Fei, compose};
 
@@ -32,31 +31,44 @@ const AGAIN: Duration = Duration::from_millis(50);
 const NO_GOOD_REPLY: u8 = 1;
 
 /// Sends a workitem; with `--wait` prints what its reply changed.
-pub fn run(tree: &Tree, args: &cli::Send) -> Outcome {
-    let fields = gather(args)?;
+pub fn run(tree: &Tree, args: &author::Send, json: bool) -> Outcome {
+    let fields = fields::gather(args.fields_json.as_deref(), &args.fields)?;
     let fei = new_fei(args.wfid.as_deref())?;
-    let urls = brokers::of_tree(tree)?;
+    let brokers = brokers::of_tree(tree)?;
     brokers::runtime()?.block_on(async {
-        let line = brokers::open(tree, &urls).await?;
-        let outcome = send(tree, args, &line, &fei, fields).await;
+        let line = brokers::open(tree, &brokers).await?;
+        let outcome = send(tree, args, &line, &fei, fields, json).await;
         line.close().await;
         outcome
     })
 }
 
-async fn send(tree: &Tree, args: &cli::Send, line: &Line, fei: &Fei, fields: Map<String, Value>) -> Outcome {
+async fn send(
+    tree: &Tree,
+    args: &author::Send,
+    line: &Line,
+    fei: &Fei,
+    fields: Map<String, Value>,
+    json: bool,
+) -> Outcome {
     let mut replies = if args.wait { Some(listen(line, fei).await?) } else { None };
     let body = compose::workitem(&args.queue, fei, fields, SystemTime::now());
     if !line.publish(&args.queue, &body).await? {
         return Err(no_such_queue(tree, &args.queue));
     }
-    if !args.json {
-        say!("{}", fei.wfid);
-    }
-    let Some(replies) = &mut replies else { return Ok(0) };
+    let Some(replies) = &mut replies else {
+        if json {
+            say::json(&serde_json::json!({ "wfid": fei.wfid, "sid": fei.sid() }))
+                .map_err(cannot("write", "the result"))?;
+        } else {
+            say!("{}", fei.wfid);
+        }
+        return Ok(0);
+    };
+    say!("{}", fei.wfid);
     let reply = tokio::time::timeout(args.timeout, reply(line, &mut replies.0, fei)).await;
     match reply {
-        Ok(reply) => print(&body, &reply?, args.json),
+        Ok(reply) => print(&body, &reply?, json),
         Err(_) => {
             eprintln!(
                 "skynet: no reply from {} within {:?}; the workitem is waiting or in work (skynet status, \
@@ -125,7 +137,7 @@ fn print(sent: &[u8], reply: &[u8], json: bool) -> Outcome {
     let (sent, reply) = (read(sent)?, read(reply)?);
     let error = reply.get("error").filter(|error| !error.is_null());
     if json {
-        say!("{reply}");
+        say::result(&format!("{reply}\n")).map_err(cannot("write", "the reply"))?;
     } else {
         let none = Map::new();
         let of = |workitem: &'_ Value| workitem["fields"].as_object().cloned();
@@ -143,27 +155,6 @@ fn print(sent: &[u8], reply: &[u8], json: bool) -> Outcome {
 /// An error in a line: its message, or all of it where it has none.
 fn told(error: &Value) -> String {
     error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned)
-}
-
-fn gather(args: &cli::Send) -> Result<Map<String, Value>, Trouble> {
-    let mut gathered = match &args.fields_json {
-        None => Map::new(),
-        Some(path) => {
-            let mut text = vec![];
-            let read = if path.as_os_str() == "-" {
-                std::io::stdin().read_to_end(&mut text)
-            } else {
-                std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text))
-            };
-            read.map_err(cannot("read", path.display()))?;
-            let bad = |e| Trouble::Usage(format!("the fields in {} are no JSON object: {e}", path.display()));
-            serde_json::from_slice(&text).map_err(bad)?
-        }
-    };
-    for field in &args.fields {
-        fields::add(&mut gathered, field).map_err(Trouble::Usage)?;
-    }
-    Ok(gathered)
 }
 
 fn new_fei(wfid: Option<&str>) -> Result<Fei, Trouble> {

@@ -1,0 +1,154 @@
+//! Commands of who runs participants: state, control, settings, health.
+
+use super::values;
+use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
+use std::time::Duration;
+
+pub const STATUS_HELP: &str = "\
+Exit codes: 0 all are up, 3 something is down, 4 no such participant.
+
+Examples:
+  skynet status sizer && echo fine
+  skynet status --watch
+  skynet status 'check*' --json";
+
+pub const ENABLE_HELP: &str = "\
+Examples:
+  skynet enable ./sizer     the participant in this folder
+  skynet enable sizer       one that is installed, or was disabled";
+
+pub const DISABLE_HELP: &str = "\
+Example:
+  skynet disable sizer && skynet stop sizer     takes it away";
+
+pub const START_HELP: &str = "\
+Example:
+  skynet start ./sizer     to try it, without enabling it";
+
+pub const STOP_HELP: &str = "\
+What has not finished when its grace period (and a little) is over is killed; --timeout sets another time.
+^C twice kills at once. The workitem of what was killed goes back to the queue.
+
+Examples:
+  skynet stop sizer             all its instances
+  skynet stop sizer@2           only one of them
+  skynet stop 'check*' --timeout 10s";
+
+pub const RESTART_HELP: &str = "\
+Example:
+  skynet restart sizer     after a change of its code";
+
+pub const RELOAD_HELP: &str = "\
+As restart, but by HUP: the participant ends by itself when it has finished, and is started at once.
+
+Example:
+  skynet config sizer set grace 30s && skynet reload sizer";
+
+pub const ONCE_HELP: &str = "\
+Example:
+  skynet once ./sizer     when it has ended it stays down";
+
+pub const KILL_HELP: &str = "\
+It is started again, as after a crash (for good: skynet stop).
+
+Example:
+  skynet kill sizer";
+
+pub const REMOVE_HELP: &str = "\
+Example:
+  skynet remove sizer     undoes: skynet enable ./sizer";
+
+pub const CONFIG_HELP: &str = "\
+Examples:
+  skynet config sizer                   every setting, its value and where it stands
+  skynet config sizer set grace 30s     checked; comments stay
+  skynet config sizer unset grace
+  skynet config --check                 every file that participants of this tree read
+
+Exit code 1 when a file cannot be used.";
+
+pub const DOCTOR_HELP: &str = "\
+Exit codes: 0 nothing is wrong, 1 something is.";
+
+pub const QUEUES_HELP: &str = "\
+Example:
+  skynet queues";
+
+/// Names, none = all.
+#[derive(Debug, Args)]
+pub struct AnyNames {
+    /// Participants; * and ? match any letters [default: all]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(values::services))]
+    pub names: Vec<String>,
+}
+
+/// `skynet status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Participants; * and ? match any letters [default: all]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(values::services))]
+    pub names: Vec<String>,
+    /// Show it again and again, every SECONDS or when something changes
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub watch: Option<u64>,
+}
+
+/// One or more names or folders.
+#[derive(Debug, Args)]
+pub struct Paths {
+    /// A folder (with a slash in it: ./sizer) or the name of a participant
+    #[arg(required = true, value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    pub words: Vec<String>,
+    /// How long each may take to be up [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// One or more names.
+#[derive(Debug, Args)]
+pub struct Names {
+    /// Participants; NAME@2 means one instance only, * and ? match any letters
+    #[arg(required = true, value_name = "NAME", add = ArgValueCandidates::new(values::services))]
+    pub names: Vec<String>,
+    /// How long to wait [default: what the participants' grace asks for]
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// `skynet config`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = false, subcommand_negates_reqs = true)]
+pub struct Config {
+    /// The participant, or its folder (with a slash in it) [default: boss.conf alone]
+    #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    pub name: Option<String>,
+    /// Check all files that participants of this tree read
+    #[arg(long, conflicts_with = "name")]
+    pub check: bool,
+    /// Only what some file says, no defaults
+    #[arg(long)]
+    pub set_only: bool,
+    /// What to change
+    #[command(subcommand)]
+    pub change: Option<Change>,
+}
+
+/// `skynet config NAME set|unset`
+#[derive(Debug, Subcommand)]
+pub enum Change {
+    /// Write a setting into the participant's config.exo (boss.conf without a NAME)
+    Set {
+        /// The setting; dots lead into tables: amqp.url
+        key: String,
+        /// Its value, as it would stand in the file; quotes around a text may be left out
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Take a setting out of the file
+    Unset {
+        /// The setting; dots lead into tables: amqp.url
+        key: String,
+    },
+}

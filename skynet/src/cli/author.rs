@@ -1,0 +1,111 @@
+//! Commands of who writes a participant: make one, try it, send it work.
+
+use super::values;
+use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub const NEW_HELP: &str = "\
+Example:
+  skynet new sizer && skynet enable ./sizer";
+
+pub const SEND_HELP: &str = "\
+Examples:
+  skynet send sizer --field text=hello --wait
+  skynet send sizer --field size.max=3 --field 'tags=[\"a\",\"b\"]'
+  skynet send sizer --fields-json fields.json
+  echo '{\"text\": \"hello\"}' | skynet send sizer --fields-json -
+
+The reply of a participant goes to the queue ruote_workitems. --wait takes it from there, and refuses where
+somebody else (BOSS) listens to that queue. Exit code 1 when the reply is an error or does not come in time.";
+
+pub const LAUNCH_HELP: &str = "\
+Examples:
+  skynet launch process.rb --field project=home:me
+  skynet launch --definition 'Ruote.process_definition do sizer end'
+
+The definition goes to the queue ruote_workitems, where BOSS takes it from. Nobody answers: what the process
+does is seen in the logs of its participants.";
+
+/// `skynet local …`
+#[derive(Debug, Subcommand)]
+pub enum Local {
+    /// Start broker and svscan under $SKYNET_HOME; harmless when they run
+    #[command(after_help = "\
+Examples:
+  skynet local up
+  SKYNET_HOME=/tmp/trial skynet local up     a second one
+  skynet local up --broker amqp://boss:boss@rabbit.example.org/boss")]
+    Up(Up),
+    /// Stop everything: participants finish their work first
+    #[command(
+        after_help = "^C twice kills what does not finish. Exit code 1 when something had to be killed."
+    )]
+    Down,
+    /// Show whether it runs, and where things are (exit code 0 running, 3 not)
+    Status,
+}
+
+/// `skynet local up`
+#[derive(Debug, Args)]
+pub struct Up {
+    /// The port of the embedded broker, written into broker.toml and boss.conf
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Use this broker and not the embedded one; written into boss.conf ("embedded" = back to that)
+    #[arg(long, value_name = "URL", conflicts_with = "port")]
+    pub broker: Option<String>,
+}
+
+/// `skynet new`
+#[derive(Debug, Args)]
+pub struct New {
+    /// The participant's name, also that of its queue
+    pub name: String,
+    /// The folder in which to make its folder [default: .]
+    pub dir: Option<PathBuf>,
+}
+
+/// `skynet send`
+#[derive(Debug, Args)]
+pub struct Send {
+    /// The queue of the participant
+    #[arg(add = ArgValueCandidates::new(values::services))]
+    pub queue: String,
+    /// A field; the value is JSON if it can be read as such, else text; dots in the key nest
+    #[arg(long = "field", short = 'F', value_name = "KEY=VALUE")]
+    pub fields: Vec<String>,
+    /// Fields as a JSON object from a file, or from standard input with -
+    #[arg(long, value_name = "FILE|-")]
+    pub fields_json: Option<PathBuf>,
+    /// The wfid to send [default: a new one]
+    #[arg(long)]
+    pub wfid: Option<String>,
+    /// Wait for the reply and show what it changed in the fields
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait: 500ms, 30s, 5m
+    #[arg(long, default_value = "30s", value_parser = values::duration, requires = "wait")]
+    pub timeout: Duration,
+}
+
+/// `skynet launch`
+#[derive(Debug, Args)]
+pub struct Launch {
+    /// The file with the process definition, or - for standard input
+    #[arg(value_name = "FILE|-", required_unless_present = "definition")]
+    pub file: Option<PathBuf>,
+    /// The process definition itself
+    #[arg(long, value_name = "TEXT", conflicts_with = "file")]
+    pub definition: Option<String>,
+    /// A field of the process; as for send
+    #[arg(long = "field", short = 'F', value_name = "KEY=VALUE")]
+    pub fields: Vec<String>,
+    /// Fields as a JSON object from a file, or from standard input with -
+    #[arg(long, value_name = "FILE|-")]
+    pub fields_json: Option<PathBuf>,
+    /// A variable of the process; as a field
+    #[arg(long = "variable", short = 'V', value_name = "KEY=VALUE")]
+    pub variables: Vec<String>,
+}

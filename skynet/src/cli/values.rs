@@ -1,0 +1,50 @@
+//! What options take: times, and the names of participants, which a shell can complete.
+
+use crate::tree::{Tree, folders};
+use clap_complete::engine::CompletionCandidate;
+use std::time::Duration;
+
+/// `500ms`, `30s`, `5m`, `2h`, `7d`; a bare number is seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let with_unit =
+        if text.ends_with(|c: char| c.is_ascii_digit()) { format!("{text}s") } else { text.to_owned() };
+    config::units::duration(&with_unit)
+        .ok_or_else(|| "expected a time like 500ms, 30s, 5m, 2h or 7d".to_owned())
+}
+
+/// The names of the services of the tree, for completion.
+pub fn services() -> Vec<CompletionCandidate> {
+    let names = Tree::choose(false).and_then(|tree| tree.services());
+    names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// The names of services and of what is installed, for completion; folders are completed by the shell.
+pub fn services_and_installed() -> Vec<CompletionCandidate> {
+    let installed = Tree::choose(false).and_then(|tree| folders(&tree.installed())).unwrap_or_default();
+    let here = folders(std::path::Path::new(".")).unwrap_or_default();
+    let here = here.into_iter().filter(|name| std::path::Path::new(name).join("run").exists());
+    let here = here.map(|name| CompletionCandidate::new(format!("./{name}")));
+    services().into_iter().chain(installed.into_iter().map(CompletionCandidate::new)).chain(here).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit() {
+        for (text, milliseconds) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("30", 30_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("3d", 259_200_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "s", "-1s", "3 s", "1.5s", "99999999999999999999s", "18446744073709551615h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

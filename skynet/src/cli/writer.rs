@@ -1,0 +1,71 @@
+//! Commands of who writes processes: what participants say, and what the engine calls them.
+
+use super::values;
+use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
+use std::time::Duration;
+
+pub const LOG_HELP: &str = "\
+Examples:
+  skynet log -f sizer
+  skynet log --wfid 20261121-0900-bejoroku-rebejubo
+  skynet log --since 1h --grep 'error|warning'";
+
+pub const REGISTER_HELP: &str = "\
+Examples:
+  skynet register sizer                      as its settings say (regexp, queue)
+  skynet register sizer --as '^size.*'       another name, without touching its code
+
+The engine must run the participant boss_register (BOSS does). Nobody answers: see skynet log boss_register.";
+
+pub const UNREGISTER_HELP: &str = "\
+Example:
+  skynet unregister sizer --as '^size.*'";
+
+/// `skynet log`
+#[derive(Debug, Args)]
+pub struct Log {
+    /// Participants; * and ? match any letters [default: all]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(values::services))]
+    pub names: Vec<String>,
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only lines that contain this wfid
+    #[arg(long)]
+    pub wfid: Option<String>,
+    /// Only lines not older than this: 10m, 2h, 7d
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pub since: Option<Duration>,
+    /// Only lines that match this regular expression
+    #[arg(long, value_name = "RE")]
+    pub grep: Option<String>,
+    /// Only the last LINES lines [default: all; with --follow 10]
+    #[arg(short = 'n', long)]
+    pub lines: Option<usize>,
+}
+
+/// `skynet register`
+#[derive(Debug, Args)]
+pub struct Register {
+    /// The participant, or its folder (with a slash in it)
+    #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    pub name: String,
+    /// What process definitions call it: a name or a regular expression [default: its setting regexp]
+    #[arg(long = "as", value_name = "NAME|RE")]
+    pub known_as: Option<String>,
+    /// The queue its workitems go to [default: its setting queue]
+    #[arg(long)]
+    pub queue: Option<String>,
+}
+
+/// `skynet unregister`
+#[derive(Debug, Args)]
+pub struct Unregister {
+    /// The participant, or its folder (with a slash in it)
+    #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    pub name: String,
+    /// What process definitions call it [default: its setting regexp]
+    #[arg(long = "as", value_name = "NAME|RE")]
+    pub known_as: Option<String>,
+}

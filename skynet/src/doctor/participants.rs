@@ -1,0 +1,118 @@
+//! Settings, accounts, states and restarts of participants.
+
+use super::Finding;
+use crate::name;
+use crate::participant;
+use crate::service::{Condition, Service};
+use crate::tree::Tree;
+use config::Settings;
+use nix::unistd::{User, geteuid};
+use std::time::Duration;
+
+/// Restarts per hour from which a service is said to be unsteady.
+const UNSTEADY: f64 = 6.0;
+
+/// What is found.
+pub fn look(tree: &Tree) -> Vec<Finding> {
+    let mut found = settings(tree);
+    let services = match tree.services() {
+        Ok(services) => services,
+        Err(e) => return vec![Finding::wrong("participants", e.to_string(), "")],
+    };
+    for service in services {
+        found.extend(condition(tree, &service));
+        let participants_own = name::participant(&service) == service;
+        if let Ok(Some((settings, _))) = participant::settings(tree, &tree.service(&service))
+            && participants_own
+        {
+            found.extend(account(&service, &settings));
+            found.extend(handler(&service, &settings));
+        }
+    }
+    found
+}
+
+fn settings(tree: &Tree) -> Vec<Finding> {
+    let checked = match crate::settings::check(tree) {
+        Ok(checked) => checked,
+        Err(e) => return vec![Finding::wrong("settings", e.to_string(), "")],
+    };
+    let mut found = vec![];
+    for one in &checked {
+        found.extend(one.error.iter().map(|error| Finding::wrong("settings", error, "repair that line")));
+        found.extend(one.warnings.iter().map(|warning| Finding::warning("settings", warning, "")));
+    }
+    if found.is_empty() {
+        found.push(Finding::good("settings", format!("{} files can be used", checked.len())));
+    }
+    found
+}
+
+fn condition(tree: &Tree, name: &str) -> Option<Finding> {
+    let service = Service::look(&tree.service(name));
+    match service.condition() {
+        Condition::Unsupervised if service.enabled => {
+            let repair = crate::starting::not_running(tree);
+            Some(Finding::wrong(name, "it is enabled and not supervised", repair))
+        }
+        Condition::Restarting => {
+            let repair = format!("why it ends: skynet log {name} -n 20");
+            Some(Finding::wrong(name, "it does not stay up", repair))
+        }
+        Condition::Paused(_) => {
+            Some(Finding::warning(name, "it is paused", format!("svc -c {}", tree.service(name).display())))
+        }
+        Condition::Up(pid) => {
+            let hours =
+                service.age().unwrap_or_default().max(Duration::from_secs(600)).as_secs_f64() / 3600.0;
+            match service.restarts() {
+                n if n > 1 && f64::from(n) / hours > UNSTEADY => {
+                    let what = format!("it was restarted {n} times");
+                    Some(Finding::warning(name, what, format!("why: skynet log {name} --since 1h")))
+                }
+                _ => Some(Finding::good(name, format!("up (pid {pid})"))),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// As root a participant becomes another user, who must exist.
+fn account(name: &str, settings: &Settings) -> Option<Finding> {
+    if !geteuid().is_root() {
+        let me = User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
+        let other = settings.user.as_ref().filter(|user| me.as_ref() != Some(user))?;
+        let what = format!("it says user = {other:?}, which only root can become");
+        return Some(Finding::wrong(name, what, format!("skynet config {name} unset user")));
+    }
+    match &settings.user {
+        Some(user) if matches!(User::from_name(user), Ok(None)) => {
+            let what = format!("there is no user {user:?}");
+            Some(Finding::wrong(
+                name,
+                what,
+                format!("useradd --system {user}, or set another one in config.exo"),
+            ))
+        }
+        Some(user) if user == "root" => Some(Finding::warning(name, "it runs as root", "does it have to?")),
+        None if matches!(User::from_name("boss"), Ok(None)) => {
+            Some(Finding::warning(name, "it runs as nobody: there is no user boss", "useradd --system boss"))
+        }
+        _ => None,
+    }
+}
+
+/// The handler's file, or the program, must be there.
+fn handler(name: &str, settings: &Settings) -> Option<Finding> {
+    match settings.exec.first() {
+        None if !settings.code.exists() => {
+            let what = format!("its code is not there: {}", settings.code.display());
+            Some(Finding::wrong(name, what, format!("skynet config {name} set code FILE")))
+        }
+        Some(program) if program.contains('/') && !std::path::Path::new(program).exists() => {
+            let what = format!("its program is not there: {program}");
+            Some(Finding::wrong(name, what, format!("skynet config {name}")))
+        }
+        _ => None,
+    }
+}

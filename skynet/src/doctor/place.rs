@@ -1,0 +1,176 @@
+//! Folders, permissions, disk, limits, and what earlier runs left behind.
+
+use super::Finding;
+use crate::service::Service;
+use crate::tree::Tree;
+use crate::units::size;
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access, geteuid};
+use servicedir::names;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// Below this share of free space or inodes it is time to act.
+const SCARCE: f64 = 0.05;
+/// And below this many bytes in any case.
+const LITTLE: u64 = 100 << 20;
+/// svscan, a supervise per service and multilog need few; a broker and Python need more.
+const FILES: u64 = 1024;
+
+/// What is found.
+pub fn look(tree: &Tree) -> Vec<Finding> {
+    let mut found = vec![];
+    let place = tree.home().map_or_else(|| "/var/lib/boss".into(), Path::to_path_buf);
+    if !place.is_dir() {
+        let repair = match tree.home() {
+            Some(_) => "make it with: skynet local up",
+            None => "install the package, or: skynet local up as a user",
+        };
+        found.push(Finding::wrong("place", format!("there is no SkyNET in {}", place.display()), repair));
+        return found;
+    }
+    found.push(Finding::good("place", place.display().to_string()));
+    found.extend(folders(tree));
+    found.extend(disk(&place));
+    found.extend(secrets(tree));
+    found.extend(leftovers(tree));
+    found.extend(limits());
+    found
+}
+
+/// Who reads may not write; then only writers are missed.
+fn folders(tree: &Tree) -> Vec<Finding> {
+    let mut found = vec![];
+    for dir in [tree.scan_dir(), tree.logs(), tree.states()] {
+        let about = "folder";
+        let shown = dir.display();
+        match fs::read_dir(&dir) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                found.push(Finding::warning(
+                    about,
+                    format!("{shown} is not there"),
+                    "skynet local up makes it",
+                ));
+            }
+            Err(e) => {
+                let repair = format!("look at its permissions: ls -ld {shown}");
+                found.push(Finding::wrong(about, format!("cannot read {shown}: {e}"), repair));
+            }
+            Ok(_) if access(&dir, AccessFlags::W_OK).is_err() => {
+                let repair = "a disk that is read-only, or another user's: control needs its owner (or root)";
+                found.push(Finding::wrong(about, format!("{shown} cannot be written"), repair));
+            }
+            Ok(_) => {}
+        }
+    }
+    if found.is_empty() {
+        found.push(Finding::good("folders", "services, logs and states can be read and written"));
+    }
+    found
+}
+
+fn disk(place: &Path) -> Vec<Finding> {
+    let Ok(stat) = statvfs(place) else {
+        let repair = format!("df {}", place.display());
+        return vec![Finding::warning("disk", "its free space cannot be told", repair)];
+    };
+    let free = stat.blocks_available() * stat.fragment_size();
+    let share = |free: u64, all: u64| if all == 0 { 1.0 } else { free as f64 / all as f64 };
+    let mut found = vec![];
+    if share(stat.blocks_available(), stat.blocks()) < SCARCE || free < LITTLE {
+        let repair = format!("make room; logs and failed workitems: du -sh {}/*", place.display());
+        found.push(Finding::wrong("disk", format!("only {} are free", size(free)), repair));
+    }
+    if share(stat.files_available(), stat.files()) < SCARCE {
+        let repair = format!("many small files: du --inodes -s {}/*", place.display());
+        found.push(Finding::wrong("disk", "hardly any inodes are free", repair));
+    }
+    if found.is_empty() {
+        found.push(Finding::good("disk", format!("{} are free", size(free))));
+    }
+    found
+}
+
+/// Files with the broker's password are for their owner (and group) only.
+fn secrets(tree: &Tree) -> Vec<Finding> {
+    let path = tree.boss_conf();
+    let Ok(meta) = fs::metadata(&path) else { return vec![] };
+    if meta.permissions().mode() & 0o004 == 0 {
+        return vec![];
+    }
+    let holds = fs::read_to_string(&path).is_ok_and(|text| text.contains("://") || text.contains("amqp_pwd"));
+    if !holds {
+        return vec![];
+    }
+    let found = format!("everybody may read {}, which holds the broker's password", path.display());
+    vec![Finding::warning("secrets", found, format!("chmod o-r {}", path.display()))]
+}
+
+/// Half-made service directories, locks that nobody holds, FIFOs of a supervise that is gone.
+fn leftovers(tree: &Tree) -> Vec<Finding> {
+    let mut found = vec![];
+    for entry in fs::read_dir(tree.scan_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = entry.path();
+        if name.starts_with('.')
+            && (name.contains(".new-") || name.ends_with(".gone"))
+            && !Service::look(&path).is_alive()
+        {
+            let what = format!("{} is left of a command that was interrupted", path.display());
+            found.push(Finding::warning("leftovers", what, format!("rm -r {}", path.display())));
+        }
+        let service = Service::look(&path);
+        if let Some(process) = service.orphan() {
+            let what = format!("{name} runs without its supervise");
+            let repair =
+                if tree.home().is_some() { "skynet local up takes over" } else { "systemctl restart skynet" };
+            found.push(Finding::wrong("leftovers", what, repair));
+            drop(process);
+        }
+        if path.join(names::CONTROL).exists()
+            && fs::metadata(path.join(names::CONTROL)).is_ok_and(|meta| meta.is_file())
+        {
+            let what = format!("{} is a file, not a FIFO", path.join(names::CONTROL).display());
+            found.push(Finding::wrong(
+                "leftovers",
+                what,
+                format!("rm -r {}", path.join(names::SUPERVISE).display()),
+            ));
+        }
+    }
+    if let Some(home) = tree.home() {
+        let record = home.join("run/svscan");
+        if record.exists() && crate::local::svscan::find(&home.join("run")).is_none() {
+            let what = format!("{} names an svscan that is gone", record.display());
+            found.push(Finding::warning("leftovers", what, "skynet local up starts another one"));
+        }
+    }
+    found
+}
+
+fn limits() -> Vec<Finding> {
+    let mut found = vec![];
+    if let Ok((_, hard)) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+        && hard < FILES
+    {
+        found.push(Finding::warning("limits", format!("only {hard} files may be open"), "raise: ulimit -n"));
+    }
+    let instances = fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").ok();
+    if let Some(n) = instances.and_then(|text| text.trim().parse::<u64>().ok())
+        && n < 16
+    {
+        let repair = "sysctl fs.inotify.max_user_instances=128; until then svscan looks every five seconds";
+        found.push(Finding::warning("limits", format!("only {n} inotify instances per user"), repair));
+    }
+    if geteuid().is_root() && Tree::choose(false).is_ok_and(|tree| tree.home().is_some()) {
+        let what = "this is root's own home: handlers run as another user (boss, else nobody)";
+        found.push(Finding::warning(
+            "limits",
+            what,
+            "for trying things out, use a home of a user of your own",
+        ));
+    }
+    found
+}

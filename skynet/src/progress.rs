@@ -1,0 +1,59 @@
+//! What is being waited for, on a terminal, once a wait takes over a second; gone when it is over.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::time::{Duration, Instant};
+
+const SHORT: Duration = Duration::from_secs(1);
+/// Where standard error is no terminal a line is said this often.
+const LINES: Duration = Duration::from_secs(5);
+
+/// A wait that people watch.
+pub struct Progress {
+    since: Instant,
+    next: Instant,
+    terminal: bool,
+    shown: bool,
+}
+
+impl Progress {
+    /// Begins now.
+    pub fn begin() -> Self {
+        let now = Instant::now();
+        let terminal = stderr().is_terminal();
+        Self { since: now, next: now + if terminal { SHORT } else { LINES }, terminal, shown: false }
+    }
+
+    /// Says what is waited for, if it is time to.
+    pub fn tell(&mut self, what: impl FnOnce() -> String) {
+        let now = Instant::now();
+        if now < self.next {
+            return;
+        }
+        let (what, seconds) = (what(), (now - self.since).as_secs());
+        // Progress that nobody sees is none.
+        let _ = if self.terminal {
+            self.next = now + SHORT;
+            let room = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+            let text: String = format!("{what} … {seconds}s").chars().take(room.saturating_sub(1)).collect();
+            write!(stderr(), "\r\x1b[K{text}")
+        } else {
+            self.next = now + LINES;
+            writeln!(stderr(), "{what}")
+        };
+        self.shown = true;
+    }
+
+    /// Takes the line away, for something else to be said.
+    pub fn clear(&mut self) {
+        if self.shown && self.terminal {
+            let _ = write!(stderr(), "\r\x1b[K");
+        }
+        self.shown = false;
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

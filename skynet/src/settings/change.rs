@@ -1,0 +1,164 @@
+//! One key of a settings file set or taken out; comments and everything else stay as they are. Pure.
+
+use config::schema::{KEYS, Kind};
+use toml_edit::{DocumentMut, Item, Table, Value, value};
+
+/// The text of the file afterwards, and what changed in words.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Changed {
+    pub text: String,
+    pub told: String,
+}
+
+/// Sets a key. A value that is no TOML, or a bare word where a text belongs, is taken as a text.
+///
+/// # Errors
+/// What is wrong with file or key, in a line.
+pub fn set(text: &str, key: &str, wanted: &str) -> Result<Changed, String> {
+    let mut document = parse(text)?;
+    let new = read_value(key, wanted);
+    let (tables, last) = steps(key)?;
+    let mut table: &mut dyn toml_edit::TableLike = document.as_table_mut();
+    for step in tables {
+        let inner = table.entry(step).or_insert_with(|| Item::Table(Table::new()));
+        table = inner.as_table_like_mut().ok_or_else(|| format!("{step} is no table"))?;
+    }
+    let old = table.get(last).map(bare);
+    let told = match &old {
+        Some(old) => format!("{key} = {} (was {})", hidden(&new.to_string()), hidden(old)),
+        None => format!("{key} = {}", hidden(&new.to_string())),
+    };
+    match table.get_mut(last).and_then(Item::as_value_mut) {
+        // What stands around it stays: spaces, and a comment behind it.
+        Some(place) => {
+            let around = place.decor().clone();
+            *place = new;
+            *place.decor_mut() = around;
+        }
+        None => drop(table.insert(last, value(new))),
+    }
+    Ok(Changed { text: document.to_string(), told })
+}
+
+/// Takes a key out.
+///
+/// # Errors
+/// When it is not there; what is wrong with the file.
+pub fn unset(text: &str, key: &str) -> Result<Changed, String> {
+    let mut document = parse(text)?;
+    let (tables, last) = steps(key)?;
+    let mut table: &mut dyn toml_edit::TableLike = document.as_table_mut();
+    for step in tables {
+        let inner = table.get_mut(step).and_then(Item::as_table_like_mut);
+        table = inner.ok_or_else(|| format!("{key} does not stand here"))?;
+    }
+    let old = table.remove(last).ok_or_else(|| format!("{key} does not stand here"))?;
+    let told = format!("{key} is no longer set (was {})", hidden(&bare(&old)));
+    Ok(Changed { text: document.to_string(), told })
+}
+
+/// The value without what stands around it.
+fn bare(item: &Item) -> String {
+    match item.as_value() {
+        Some(value) => value.clone().decorated("", "").to_string(),
+        None => "a table".to_owned(),
+    }
+}
+
+fn parse(text: &str) -> Result<DocumentMut, String> {
+    text.parse().map_err(|e: toml_edit::TomlError| {
+        let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        format!("line {}: {}", before.matches('\n').count() + 1, e.message().replace('\n', " "))
+    })
+}
+
+fn steps(key: &str) -> Result<(Vec<&str>, &str), String> {
+    let mut steps: Vec<_> = key.split('.').collect();
+    match steps.pop() {
+        Some(last) if !last.is_empty() && steps.iter().all(|step| !step.is_empty()) => Ok((steps, last)),
+        _ => Err(format!("{key:?} is no key")),
+    }
+}
+
+fn read_value(key: &str, wanted: &str) -> Value {
+    let read: Option<Value> = wanted.trim().parse().ok();
+    match read {
+        Some(read) if read.is_str() || !takes_text(key) => read,
+        _ => Value::from(wanted),
+    }
+}
+
+fn takes_text(key: &str) -> bool {
+    let text = |kind: Kind| {
+        !matches!(
+            kind,
+            Kind::Bool
+                | Kind::Count(..)
+                | Kind::Texts
+                | Kind::Urls
+                | Kind::Table(_)
+                | Kind::Open(_)
+                | Kind::Fields
+        )
+    };
+    let mut keys = KEYS;
+    for step in key.split('.') {
+        match keys.iter().find(|known| known.name == step).map(|known| known.kind) {
+            Some(Kind::Table(inner) | Kind::Open(inner)) => keys = inner,
+            Some(kind) => return text(kind),
+            None => return false,
+        }
+    }
+    false
+}
+
+/// A broker's URL is not repeated: it holds a password.
+fn hidden(text: &str) -> &str {
+    if text.contains("://") { "…" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_and_order_stay_as_they_are() {
+        let before = "# the settings\ngrace   =  \"60s\"  # long enough\n\n[mine] # own\na = 1\n";
+        let after = set(before, "grace", "5s").unwrap();
+        assert_eq!(after.text, "# the settings\ngrace   =  \"5s\"  # long enough\n\n[mine] # own\na = 1\n");
+        assert_eq!(after.told, "grace = \"5s\" (was \"60s\")");
+        let after = set(&after.text, "mine.b", "x y").unwrap();
+        assert!(after.text.ends_with("[mine] # own\na = 1\nb = \"x y\"\n"), "{}", after.text);
+        let after = set(&after.text, "failed.max", "7").unwrap();
+        assert!(after.text.ends_with("\n[failed]\nmax = 7\n"), "{}", after.text);
+        let after = unset(&after.text, "grace").unwrap();
+        assert!(!after.text.contains("grace"));
+        assert_eq!(after.told, "grace is no longer set (was \"5s\")");
+    }
+
+    #[test]
+    fn a_value_has_the_type_that_the_key_takes() {
+        for (key, wanted, line) in [
+            ("grace", "30s", "grace = \"30s\""),
+            ("grace", "\"30s\"", "grace = \"30s\""),
+            ("name", "7", "name = \"7\""),
+            ("concurrency", "4", "concurrency = 4"),
+            ("journal_sync", "true", "journal_sync = true"),
+            ("exec", "[\"./x\", \"-v\"]", "exec = [\"./x\", \"-v\"]"),
+            ("code", "true.py", "code = \"true.py\""),
+        ] {
+            assert_eq!(set("", key, wanted).unwrap().text.trim(), line, "{key} {wanted}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_said_in_a_line_and_no_password_is_repeated() {
+        assert_eq!(unset("a = 1\n", "b").unwrap_err(), "b does not stand here");
+        assert_eq!(unset("a = 1\n", "b.c").unwrap_err(), "b.c does not stand here");
+        assert!(set("a = 1\n", "a.b", "1").unwrap_err().contains("no table"));
+        assert!(set("a = \n", "b", "1").unwrap_err().starts_with("line 1: "));
+        assert!(set("", "", "1").is_err() && set("", "a..b", "1").is_err());
+        let told = set("[amqp]\nurl = \"amqp://u:old@h\"\n", "amqp.url", "amqp://u:new@h").unwrap().told;
+        assert_eq!(told, "amqp.url = … (was …)");
+    }
+}

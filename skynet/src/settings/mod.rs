@@ -1,0 +1,118 @@
+//! `skynet config`: the settings of a participant or of all, shown, changed and checked.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `show.rs` | effective values and which file each came from |
+//! | `change.rs` | one key set or taken out, the rest of the file as it was; pure |
+//! | `check.rs` | all files that participants of this tree read |
+
+pub mod change;
+mod check;
+mod show;
+
+pub use check::check;
+
+use crate::cli::admin::{Change, Config};
+use crate::name;
+use crate::participant::{CONFIG, Participant};
+use crate::say::say;
+use crate::service::{Condition, Service};
+use crate::tree::Tree;
+use crate::trouble::{Outcome, Trouble, cannot};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Shows, changes or checks settings.
+pub fn run(tree: &Tree, args: &Config, json: bool) -> Outcome {
+    match (&args.change, &args.name) {
+        (None, _) if args.check => check::run(tree, json),
+        (None, Some(name)) => show::participant(tree, &Participant::find(tree, name)?, args.set_only, json),
+        (None, None) => show::boss_conf(tree, json),
+        // A file that cannot be used is changed all the same: that may be what repairs it.
+        (Some(change), Some(name)) => {
+            let dir = Participant::locate(tree, name)?;
+            let dir = dir.canonicalize().map_err(cannot("find", dir.display()))?;
+            change_file(tree, &dir.join(CONFIG), Some(&dir), change)
+        }
+        (Some(change), None) => change_file(tree, &tree.boss_conf(), None, change),
+    }
+}
+
+fn change_file(tree: &Tree, file: &Path, participant: Option<&Path>, change: &Change) -> Outcome {
+    if apply(file, change)? {
+        let (Change::Set { key, .. } | Change::Unset { key }) = change;
+        say!("{}", what_next(tree, participant, key)?);
+    }
+    Ok(0)
+}
+
+/// Writes the change; false where nothing had to be changed.
+fn apply(file: &Path, wanted: &Change) -> Result<bool, Trouble> {
+    let before = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(e) => return Err(cannot("read", file.display())(e)),
+    };
+    let after = match wanted {
+        Change::Set { key, value } => change::set(&before, key, value),
+        Change::Unset { key } => change::unset(&before, key),
+    };
+    let after =
+        after.map_err(|why| Trouble::Failed(format!("{}: {why}; nothing was changed", file.display())))?;
+    config::file::check(file, &after.text)
+        .map_err(|e| Trouble::Failed(format!("{e}; nothing was changed")))?;
+    if after.text == before {
+        say!("{}: nothing to change", file.display());
+        return Ok(false);
+    }
+    replace(file, &after.text).map_err(cannot("write", file.display()))?;
+    say!("{}: {}", file.display(), after.told);
+    Ok(true)
+}
+
+/// By rename, with owner and permissions as before; a link is followed.
+fn replace(file: &Path, text: &str) -> std::io::Result<()> {
+    let real = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let meta = fs::metadata(&real).ok();
+    let mut name = std::ffi::OsString::from(".");
+    name.push(real.file_name().unwrap_or_default());
+    name.push(format!(".new-{}", std::process::id()));
+    let fresh: PathBuf = real.with_file_name(name);
+    let write = || {
+        let mode = meta.as_ref().map_or(0o600, |meta| meta.mode() & 0o7777);
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&fresh)?;
+        if let Some(meta) = &meta {
+            file.set_permissions(meta.permissions())?;
+            std::os::unix::fs::fchown(&file, Some(meta.uid()), Some(meta.gid()))?;
+        }
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&fresh, &real)
+    };
+    let written = write();
+    if written.is_err() {
+        // The error is told; what is left of the attempt is of no use.
+        let _ = fs::remove_file(&fresh);
+    }
+    written
+}
+
+/// Whether and how the change takes effect.
+fn what_next(tree: &Tree, participant: Option<&Path>, key: &str) -> Result<String, Trouble> {
+    let Some(dir) = participant else {
+        return Ok("participants read it when they start: skynet reload NAME (or '*')".to_owned());
+    };
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let services = tree.services()?;
+    let mut ours = services.iter().filter(|service| name::participant(service) == name);
+    let running = |service: &String| {
+        matches!(Service::look(&tree.service(service)).condition(), Condition::Up(_) | Condition::Paused(_))
+    };
+    Ok(match ours.any(running) {
+        _ if key == "instances" => format!("takes effect with: skynet enable {name}"),
+        true => format!("{name} runs with the old settings: skynet reload {name}"),
+        false => format!("{name} does not run; it takes effect when it starts"),
+    })
+}

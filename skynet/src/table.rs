@@ -1,0 +1,114 @@
+//! A table for people: columns as wide as they need, the less important left out where the terminal is narrow.
+
+use crate::paint::{self, Colour};
+use std::io::IsTerminal;
+
+/// A column.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// What stands above it.
+    pub head: &'static str,
+    /// Whether its cells stand at its right edge: numbers.
+    pub right: bool,
+    /// Where there is no room the highest goes first; 0 always stays.
+    pub rank: u8,
+}
+
+/// A cell.
+#[derive(Clone, Debug, Default)]
+pub struct Cell {
+    text: String,
+    colour: Option<Colour>,
+}
+
+impl Cell {
+    /// Text in the usual colour.
+    pub fn plain(text: impl ToString) -> Self {
+        Self { text: text.to_string(), colour: None }
+    }
+
+    /// Text in a colour, where colours are wanted.
+    pub fn coloured(text: impl ToString, colour: Colour) -> Self {
+        Self { text: text.to_string(), colour: Some(colour) }
+    }
+
+    /// A number, or `-` where there is none to tell.
+    pub fn number(number: Option<impl ToString>) -> Self {
+        Self::plain(number.map_or_else(|| "-".to_owned(), |number| number.to_string()))
+    }
+}
+
+/// How many characters go into a line of the terminal; `None` where standard output is no terminal.
+pub fn terminal_width() -> Option<usize> {
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
+}
+
+/// The table as text, each line with its newline.
+pub fn render(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>, colours: bool) -> String {
+    let wide = |i: usize| rows.iter().map(|row| row[i].text.chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..columns.len()).map(|i| wide(i).max(columns[i].head.len())).collect();
+    let shown = fitting(columns, &widths, width.unwrap_or(usize::MAX));
+    let line = |cells: &[Cell]| {
+        let cell = |i: &usize| pad(&cells[*i], widths[*i], columns[*i].right, colours);
+        shown.iter().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    let head: Vec<_> = columns.iter().map(|column| Cell::plain(column.head)).collect();
+    std::iter::once(line(&head)).chain(rows.iter().map(|row| line(row))).collect()
+}
+
+/// Which columns fit into a line.
+fn fitting(columns: &[Column], widths: &[usize], width: usize) -> Vec<usize> {
+    let mut shown: Vec<_> = (0..columns.len()).collect();
+    loop {
+        let needed: usize = shown.iter().map(|i| widths[*i] + 2).sum::<usize>().saturating_sub(2);
+        let least = shown.iter().enumerate().max_by_key(|(_, i)| (columns[**i].rank, **i));
+        match least {
+            Some((at, i)) if needed > width && columns[*i].rank > 0 => drop(shown.remove(at)),
+            _ => return shown,
+        }
+    }
+}
+
+fn pad(cell: &Cell, width: usize, right: bool, colours: bool) -> String {
+    let space = " ".repeat(width.saturating_sub(cell.text.chars().count()));
+    let text = match cell.colour {
+        Some(colour) => paint::paint(colours, colour, &cell.text),
+        None => cell.text.clone(),
+    };
+    if right { space + &text } else { text + &space }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_terminal_gets_the_most_important_columns() {
+        let columns = [
+            Column { head: "NAME", right: false, rank: 0 },
+            Column { head: "STATE", right: false, rank: 1 },
+            Column { head: "PID", right: true, rank: 3 },
+            Column { head: "DONE", right: true, rank: 2 },
+        ];
+        let rows = vec![
+            vec![
+                Cell::plain("sizer"),
+                Cell::coloured("up", Colour::Good),
+                Cell::plain(7),
+                Cell::number(Some(12)),
+            ],
+            vec![Cell::plain("größe"), Cell::plain("down"), Cell::number(None::<u8>), Cell::plain(3)],
+        ];
+        let at = |width| render(&columns, &rows, width, false);
+        assert_eq!(at(None), "NAME   STATE  PID  DONE\nsizer  up       7    12\ngröße  down     -     3\n");
+        assert_eq!(at(Some(18)), "NAME   STATE  DONE\nsizer  up       12\ngröße  down      3\n");
+        assert_eq!(at(Some(3)), "NAME\nsizer\ngröße\n");
+        assert!(
+            render(&columns, &rows, None, true).contains("\x1b[32mup\x1b[0m     "),
+            "padded outside the colour"
+        );
+    }
+}
