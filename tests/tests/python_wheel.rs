@@ -28,7 +28,8 @@ fn the_wheel_is_built_installed_and_a_templates_unit_test_runs_with_it_alone() {
     let fresh = sandbox.path("fresh");
     run(&python, &["-m", "venv", "--without-pip", fresh.to_str().unwrap()]);
     let alone = fresh.join("bin/python");
-    let install = [&["--python", alone.to_str().unwrap(), "install", wheel.to_str().unwrap()][..], &quiet].concat();
+    let install =
+        [&["--python", alone.to_str().unwrap(), "install", wheel.to_str().unwrap()][..], &quiet].concat();
     run(&pip, &install);
     for file in ["NAME.py", "test_NAME.py"] {
         let text = fs::read_to_string(checkout().join("service-templates/python").join(file)).unwrap();
