@@ -3,18 +3,21 @@
 TRIPLE  := $(shell rustc -vV | sed -n 's/^host: //p')
 OUT     := target/skynet
 SMALL   := svscan supervise multilog svctl
+TOOLS   := envdir fghack pgrphack readproctitle setlock softlimit svscanboot tai64n tai64nlocal
 SMALLFLAGS := -C target-feature=+crt-static -C relocation-model=static
-DYNAMIC := setuidgid exo skynet skynet-broker
+DYNAMIC := setuidgid envuidgid exo skynet skynet-broker
 
 .PHONY: help build demo test bench fuzz lint doc clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-# Two calls: with crt-static cargo refuses the extension module, and only the supervision programs are worth it.
+# More than one call: with crt-static cargo refuses the extension module, and programs that look users up must be
+# dynamic (setuidgid and envuidgid of tools/).
 build: ## builds every program into target/skynet/bin
 	cargo build --quiet --release --workspace --exclude tests --exclude benches $(SMALL:%=--exclude %)
 	RUSTFLAGS="$(SMALLFLAGS)" cargo build --quiet --profile small --target $(TRIPLE) $(SMALL:%=-p %)
+	RUSTFLAGS="$(SMALLFLAGS)" cargo build --quiet --profile small --target $(TRIPLE) -p tools $(TOOLS:%=--bin %)
 	@packaging/layout target/release target/$(TRIPLE)/small $(OUT)
 
 test: ## gets what the tests need, builds, runs all tests

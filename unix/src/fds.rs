@@ -5,7 +5,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use std::fmt::Display;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -45,6 +45,19 @@ pub fn whole_pipe_of(pid: impl Display, fd: RawFd) -> io::Result<OwnedFd> {
 /// What `open` reports; ENXIO where a FIFO that is opened for writing has no reader.
 pub fn open_nonblocking(path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
     Ok(open(path, flags | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// The same open file as `fd`, in a descriptor of at least this number and closed on exec, so that low numbers are free
+/// for others. Where there is none (see RLIMIT_NOFILE) it stays where it is, closed on exec.
+pub fn move_up(fd: OwnedFd, at_least: RawFd) -> OwnedFd {
+    match fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(at_least)) {
+        // SAFETY: the descriptor was just made and nobody else knows of it.
+        Ok(moved) => unsafe { OwnedFd::from_raw_fd(moved) },
+        Err(_) => {
+            let _ = set_cloexec(&fd);
+            fd
+        }
+    }
 }
 
 /// Sets close-on-exec on a descriptor that was inherited.

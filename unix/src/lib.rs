@@ -11,14 +11,20 @@
 //! | [`fds`] | close-on-exec, pipes, FIFOs |
 //! | [`privileges`] | becoming another user for good |
 //! | [`secret`] | secrets for the next program |
+//! | [`before_main`] | what Rust's runtime changes before `main`, undone; the memory of the last argument |
+//! | [`execution`] | becoming another program |
+//! | [`local_time`] | the local time of a second |
 //! | [`inherited`] | descriptors that somebody else left open |
 //! | [`handed`] | a child with a working directory and descriptors of choice |
 
+pub mod before_main;
+pub mod execution;
 pub mod fds;
 pub mod gated;
 pub mod handed;
 pub mod inherited;
 pub mod kept;
+pub mod local_time;
 pub mod privileges;
 pub mod process;
 pub mod secret;

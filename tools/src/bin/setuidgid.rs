@@ -4,44 +4,31 @@
 #![forbid(unsafe_code)]
 
 use nix::unistd::{User, setgid, setgroups, setuid};
-use std::ffi::OsStr;
-use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
-use unix::words::Words;
+use std::convert::Infallible;
+use std::process::ExitCode;
+use tools::environment::Environment;
+use tools::failure::Failure;
+use tools::{account, child};
 
 fn main() -> ExitCode {
-    let args: Vec<_> = std::env::args_os().skip(1).collect();
-    let [account, child, rest @ ..] = args.as_slice() else {
-        say(&[b"setuidgid: usage: setuidgid account child"]);
-        return ExitCode::from(100);
-    };
-    if let Err((verb, e)) = become_account(account) {
-        let reason = e.map_or_else(String::new, |e| format!(": {}", Words(&e)));
-        say(&[b"setuidgid: fatal: ", &verb, reason.as_bytes()]);
-        return ExitCode::from(111);
+    let Err(failure) = run();
+    failure.tell("setuidgid", "setuidgid account child")
+}
+
+fn run() -> Result<Infallible, Failure> {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let [name, child @ ..] = words.as_slice() else { return Err(Failure::Usage) };
+    if child.is_empty() {
+        return Err(Failure::Usage);
     }
-    let error = Command::new(child).args(rest).exec();
-    let words = Words(&error).to_string();
-    say(&[b"setuidgid: fatal: unable to run ", child.as_bytes(), b": ", words.as_bytes()]);
-    ExitCode::from(111)
+    become_account(&account::find(name)?)?;
+    child::prepare("setuidgid", child, Environment::inherited()).run()
 }
 
 /// One group, then the user: in that order, as a user may not change groups.
-fn become_account(account: &OsStr) -> Result<(), (Vec<u8>, Option<io::Error>)> {
-    let unknown = || ([b"unknown account ", account.as_bytes()].concat(), None);
-    let name = account.to_str().ok_or_else(unknown)?;
-    let user = User::from_name(name).ok().flatten().ok_or_else(unknown)?;
-    let unable = |what: &str| {
-        let what = format!("unable to {what}").into_bytes();
-        move |errno: nix::errno::Errno| (what, Some(errno.into()))
-    };
-    setgroups(&[user.gid]).and_then(|()| setgid(user.gid)).map_err(unable("setgid"))?;
-    setuid(user.uid).map_err(unable("setuid"))
-}
-
-fn say(parts: &[&[u8]]) {
-    // Nobody is left to be told when standard error is gone.
-    let _ = io::stderr().write_all(&[parts.concat().as_slice(), b"\n"].concat());
+fn become_account(user: &User) -> Result<(), Failure> {
+    setgroups(&[user.gid])
+        .and_then(|()| setgid(user.gid))
+        .map_err(|errno| Failure::of(&[b"unable to setgid"], errno))?;
+    setuid(user.uid).map_err(|errno| Failure::of(&[b"unable to setuid"], errno))
 }
