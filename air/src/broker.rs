@@ -97,7 +97,7 @@ pub enum NotSent {
     Lost(String),
 }
 
-pub fn durable() -> QueueDeclareOptions {
+fn durable() -> QueueDeclareOptions {
     QueueDeclareOptions { durable: true, ..Default::default() }
 }
 
@@ -111,7 +111,7 @@ fn arguments(options: &Options) -> FieldTable {
 }
 
 /// `amqp://host:port/vhost`, without user and password.
-pub fn place(uri: &AMQPUri) -> String {
+fn place(uri: &AMQPUri) -> String {
     let scheme = format!("{:?}", uri.scheme).to_lowercase();
     format!("{scheme}://{}:{}/{}", uri.authority.host, uri.authority.port, uri.vhost)
 }

@@ -11,7 +11,6 @@ mod backoff;
 mod broker;
 pub mod line;
 mod link;
-pub mod once;
 pub mod rpc;
 
 pub use link::{Delivery, Event, Link, Options, Tag};

@@ -1,5 +1,7 @@
 //! What a handler sends besides its replies.
 
+use air::amqp::connection::Tls;
+use air::line::{Line, LineError};
 use config::address;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -39,9 +41,17 @@ pub fn send(
     let scheme = if host.ends_with(":5671") { "amqps://h" } else { "amqp://h" };
     let url = address::with_parts(Some(scheme), &parts.into());
     py.detach(|| {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-        runtime.block_on(air::once::send(&url, "launcher", queue, body))
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|e| e.to_string())?.block_on(deliver(url, queue, &body)).map_err(|e| e.to_string())
     })
     .map_err(PyRuntimeError::new_err)
+}
+
+async fn deliver(url: String, queue: &str, body: &[u8]) -> Result<(), LineError> {
+    let line = Line::open(&[url], &Tls::default()).await?;
+    line.declare(queue).await?;
+    let taken = line.publish(queue, body).await?;
+    let place = line.trouble("send", format!("there is no queue {queue}"));
+    line.close().await;
+    if taken { Ok(()) } else { Err(place) }
 }
