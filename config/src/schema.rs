@@ -207,3 +207,6 @@ pub const FIELD: &[Key] = &[
     key("required", Kind::Bool, "false", "Whether it must be there, and not null."),
     key("pattern", Kind::Pattern, "", "What a text must match, somewhere in it."),
 ];
+
+#[cfg(test)]
+mod tests;
