@@ -31,6 +31,10 @@ pub struct Arguments {
     pub ttl: Option<Duration>,
     /// How long the queue may be without use (`x-expires`).
     pub expires: Option<Duration>,
+    /// The exchange that gets what was thrown away or became too old (`x-dead-letter-exchange`).
+    pub dead_letters: Option<String>,
+    /// The routing key it gets that with (`x-dead-letter-routing-key`); `None` = the message's own.
+    pub dead_letter_key: Option<String>,
 }
 
 impl Arguments {
@@ -51,7 +55,13 @@ impl Arguments {
                 ))),
             },
         };
+        let text = |name: &str| match table.inner().get(name) {
+            Some(AMQPValue::LongString(text)) => Some(text.to_string()),
+            _ => None,
+        };
         Ok(Self {
+            dead_letters: text("x-dead-letter-exchange"),
+            dead_letter_key: text("x-dead-letter-routing-key"),
             table: table.clone(),
             ttl: duration("x-message-ttl", 0)?,
             expires: duration("x-expires", 1)?,
@@ -60,20 +70,17 @@ impl Arguments {
 
     /// Whether something becomes due by itself.
     pub fn have_deadlines(&self) -> bool {
-        self.ttl.is_some() || self.expires.is_some()
+        self.ttl.is_some() || self.expires.is_some() || self.dead_letters.is_some()
     }
 
     /// Reads what [`Arguments::to_bytes`] wrote; nothing where it cannot be read.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        let table = parse_field_table(bytes).map(|(_, table)| table).unwrap_or_default();
-        Self::new(&table, "", "").unwrap_or_default()
+        Self::new(&table_from_bytes(bytes), "", "").unwrap_or_default()
     }
 
     /// The table in the protocol's own form.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let context = amq_protocol::frame::WriteContext::from(vec![]);
-        // Writing to memory does not fail for a table that came over the wire.
-        gen_field_table(&self.table)(context).map(|written| written.into_inner().0).unwrap_or_default()
+        table_to_bytes(&self.table)
     }
 
     /// Whether a queue with these arguments may be declared again with `asked`.
@@ -107,6 +114,18 @@ impl Arguments {
         }
         Ok(())
     }
+}
+
+/// A table in the protocol's own form.
+pub fn table_to_bytes(table: &FieldTable) -> Vec<u8> {
+    let context = amq_protocol::frame::WriteContext::from(vec![]);
+    // Writing to memory does not fail for a table that came over the wire.
+    gen_field_table(table)(context).map(|written| written.into_inner().0).unwrap_or_default()
+}
+
+/// Reads what [`table_to_bytes`] wrote; nothing where it cannot be read.
+pub fn table_from_bytes(bytes: &[u8]) -> FieldTable {
+    parse_field_table(bytes).map(|(_, table)| table).unwrap_or_default()
 }
 
 fn described(value: &AMQPValue) -> String {

@@ -1,5 +1,7 @@
 //! Exchanges: which queues a message goes to.
 
+use amq_protocol::types::{AMQPValue, FieldTable};
+
 /// How an exchange routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -9,6 +11,19 @@ pub enum Kind {
     Fanout,
     /// To queues whose binding, with `*` for a word and `#` for any number of words, matches.
     Topic,
+    /// To queues whose binding's arguments match the message's headers, all or (`x-match` = any) one of them.
+    Headers,
+}
+
+/// What sends messages of an exchange to a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binding {
+    /// The queue.
+    pub queue: String,
+    /// The pattern, or what must be the routing key.
+    pub key: String,
+    /// What the headers must hold.
+    pub arguments: FieldTable,
 }
 
 impl Kind {
@@ -18,6 +33,7 @@ impl Kind {
             "direct" => Some(Self::Direct),
             "fanout" => Some(Self::Fanout),
             "topic" => Some(Self::Topic),
+            "headers" => Some(Self::Headers),
             _ => None,
         }
     }
@@ -28,18 +44,20 @@ impl Kind {
             Self::Direct => "direct",
             Self::Fanout => "fanout",
             Self::Topic => "topic",
+            Self::Headers => "headers",
         }
     }
 
-    /// Whether a binding with `pattern` takes a message with `key`.
-    pub fn takes(self, pattern: &str, key: &str) -> bool {
+    /// Whether a binding takes a message with this key and these headers.
+    pub fn takes(self, binding: &Binding, key: &str, headers: &FieldTable) -> bool {
         match self {
-            Self::Direct => pattern == key,
+            Self::Direct => binding.key == key,
             Self::Fanout => true,
             Self::Topic => {
-                let (pattern, key): (Vec<_>, Vec<_>) = (words(pattern).collect(), words(key).collect());
+                let (pattern, key): (Vec<_>, Vec<_>) = (words(&binding.key).collect(), words(key).collect());
                 topic(&pattern, &key)
             }
+            Self::Headers => headers_match(&binding.arguments, headers),
         }
     }
 }
@@ -53,21 +71,31 @@ pub struct Exchange {
     pub durable: bool,
     /// It goes with its last binding.
     pub auto_delete: bool,
-    /// Queue and pattern of each binding.
-    pub bindings: Vec<(String, String)>,
+    /// Its bindings, oldest first.
+    pub bindings: Vec<Binding>,
 }
 
 impl Exchange {
-    /// The queues that a message with this key goes to, each once.
-    pub fn route(&self, key: &str) -> Vec<String> {
+    /// The queues that a message with this key and these headers goes to, each once.
+    pub fn route(&self, key: &str, headers: &FieldTable) -> Vec<String> {
         let mut queues: Vec<String> = vec![];
-        for (queue, pattern) in &self.bindings {
-            if self.kind.takes(pattern, key) && !queues.contains(queue) {
-                queues.push(queue.clone());
+        for binding in &self.bindings {
+            if self.kind.takes(binding, key, headers) && !queues.contains(&binding.queue) {
+                queues.push(binding.queue.clone());
             }
         }
         queues
     }
+}
+
+/// Arguments that begin with `x-` ask for nothing; one without a value asks only that the header is there.
+fn headers_match(arguments: &FieldTable, headers: &FieldTable) -> bool {
+    let any = matches!(arguments.inner().get("x-match"), Some(AMQPValue::LongString(how)) if how.as_bytes() == b"any");
+    let mut asked = arguments.inner().iter().filter(|(name, _)| !name.as_str().starts_with("x-"));
+    let has = |(name, value): (&amq_protocol::types::ShortString, &AMQPValue)| {
+        headers.inner().get(name).is_some_and(|is| *value == AMQPValue::Void || is == value)
+    };
+    if any { asked.any(has) } else { asked.all(has) }
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -88,6 +116,37 @@ fn topic(pattern: &[&str], key: &[&str]) -> bool {
 mod tests {
     use super::*;
 
+    fn binding(queue: &str, key: &str) -> Binding {
+        Binding { queue: queue.into(), key: key.into(), arguments: FieldTable::default() }
+    }
+
+    fn table(pairs: &[(&str, AMQPValue)]) -> FieldTable {
+        let mut table = FieldTable::default();
+        for (name, value) in pairs {
+            table.insert((*name).into(), value.clone());
+        }
+        table
+    }
+
+    #[test]
+    fn headers_match_all_or_any() {
+        let (one, two, void) = (AMQPValue::LongInt(1), AMQPValue::LongInt(2), AMQPValue::Void);
+        let (all, any) = (AMQPValue::LongString("all".into()), AMQPValue::LongString("any".into()));
+        let headers = table(&[("a", one.clone()), ("b", two.clone())]);
+        for (arguments, expected) in [
+            (table(&[]), true),
+            (table(&[("x-match", any.clone())]), false),
+            (table(&[("a", one.clone())]), true),
+            (table(&[("a", two.clone())]), false),
+            (table(&[("x-match", all), ("a", one.clone()), ("b", one.clone())]), false),
+            (table(&[("x-match", any), ("a", one), ("b", two)]), true),
+            (table(&[("a", void.clone())]), true),
+            (table(&[("c", void)]), false),
+        ] {
+            assert_eq!(headers_match(&arguments, &headers), expected, "{arguments:?}");
+        }
+    }
+
     #[test]
     fn topics_match_by_words() {
         for (pattern, key, expected) in [
@@ -103,14 +162,15 @@ mod tests {
             ("a.#.z", "a.b.c", false),
             ("wfid.#", "wfid.w-1", true),
         ] {
-            assert_eq!(Kind::Topic.takes(pattern, key), expected, "{pattern} {key}");
+            let taken = Kind::Topic.takes(&binding("q", pattern), key, &FieldTable::default());
+            assert_eq!(taken, expected, "{pattern} {key}");
         }
     }
 
     #[test]
     fn a_queue_bound_twice_gets_a_message_once() {
-        let bindings = vec![("q".into(), "k".into()), ("q".into(), "#".into()), ("r".into(), "x".into())];
+        let bindings = vec![binding("q", "k"), binding("q", "#"), binding("r", "x")];
         let exchange = Exchange { kind: Kind::Topic, durable: false, auto_delete: false, bindings };
-        assert_eq!(exchange.route("k"), ["q"]);
+        assert_eq!(exchange.route("k", &FieldTable::default()), ["q"]);
     }
 }

@@ -1,6 +1,9 @@
 //! A message as it was published, and what of its header the broker heeds.
 
-use amq_protocol::frame::{AMQPFrame, parse_frame};
+use crate::wire;
+use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, parse_frame};
+use amq_protocol::protocol::basic::AMQPProperties;
+use amq_protocol::types::FieldTable;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -86,11 +89,7 @@ pub fn heed(payload: &[u8]) -> Option<Heeded> {
     if flags & (DELIVERY_MODE | EXPIRATION) == 0 {
         return Some(Heeded { size, ..Heeded::default() });
     }
-    let mut frame = vec![2, 0, 0];
-    frame.extend_from_slice(&u32::try_from(payload.len()).ok()?.to_be_bytes());
-    frame.extend_from_slice(payload);
-    frame.push(0xce);
-    let Ok((_, AMQPFrame::Header(_, header))) = parse_frame(frame.as_slice()) else { return None };
+    let header = parse(payload)?;
     let ttl = header.properties.expiration().as_ref().map(|text| match text.as_str().parse() {
         Ok(ms) => Ttl::For(Duration::from_millis(ms)),
         Err(_) => Ttl::Nonsense(text.as_str().to_owned()),
@@ -98,12 +97,34 @@ pub fn heed(payload: &[u8]) -> Option<Heeded> {
     Some(Heeded { size, persistent: *header.properties.delivery_mode() == Some(2), ttl })
 }
 
+/// The `headers` in the payload of a content header; none where there are none.
+pub fn headers(payload: &[u8]) -> FieldTable {
+    parse(payload).and_then(|header| header.properties.headers().clone()).unwrap_or_default()
+}
+
+/// The payload of a content header with changed properties; the same where it cannot be read.
+pub fn with_properties(payload: &[u8], change: impl FnOnce(AMQPProperties) -> AMQPProperties) -> Vec<u8> {
+    let Some(mut header) = parse(payload) else { return payload.to_vec() };
+    header.properties = change(header.properties);
+    let mut out = vec![];
+    wire::put_frame(&mut out, &AMQPFrame::Header(0, header));
+    out.get(7..out.len().saturating_sub(1)).unwrap_or_default().to_vec()
+}
+
+fn parse(payload: &[u8]) -> Option<AMQPContentHeader> {
+    let mut frame = vec![2, 0, 0];
+    frame.extend_from_slice(&u32::try_from(payload.len()).ok()?.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame.push(0xce);
+    match parse_frame(frame.as_slice()) {
+        Ok((_, AMQPFrame::Header(_, header))) => Some(header),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire;
-    use amq_protocol::frame::AMQPContentHeader;
-    use amq_protocol::protocol::basic::AMQPProperties;
     use proptest::prelude::*;
 
     fn payload(size: u64, properties: AMQPProperties) -> Vec<u8> {

@@ -4,6 +4,8 @@
 //! on disk (`synchronous=FULL`) before anything in it is confirmed; any other survives the death of the broker,
 //! not of the machine. A message that came and went within one transaction is not written at all.
 
+use crate::arguments::{table_from_bytes, table_to_bytes};
+use crate::exchange::Binding;
 use crate::message::{Message, Weight};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashSet;
@@ -40,9 +42,9 @@ pub enum Change {
     /// An exchange and its bindings are gone.
     NoExchange { vhost: String, name: String },
     /// A durable queue was bound to a durable exchange.
-    Bind { vhost: String, exchange: String, queue: String, key: String },
+    Bind { vhost: String, exchange: String, binding: Binding },
     /// That binding is gone.
-    Unbind { vhost: String, exchange: String, queue: String, key: String },
+    Unbind { vhost: String, exchange: String, binding: Binding },
 }
 
 impl Change {
@@ -59,8 +61,8 @@ pub struct Contents {
     pub queues: Vec<(String, String, Vec<u8>)>,
     /// vhost, name, kind, auto-delete.
     pub exchanges: Vec<(String, String, String, bool)>,
-    /// vhost, exchange, queue, key.
-    pub bindings: Vec<(String, String, String, String)>,
+    /// vhost, exchange, binding.
+    pub bindings: Vec<(String, String, Binding)>,
 }
 
 const TABLES: &str = "
@@ -68,16 +70,18 @@ PRAGMA journal_mode=WAL;
 CREATE TABLE IF NOT EXISTS queue (vhost TEXT, name TEXT, arguments BLOB, PRIMARY KEY (vhost, name));
 CREATE TABLE IF NOT EXISTS exchange (vhost TEXT, name TEXT, kind TEXT, auto_delete INTEGER DEFAULT 0,
     PRIMARY KEY (vhost, name));
-CREATE TABLE IF NOT EXISTS binding (vhost TEXT, exchange TEXT, queue TEXT, key TEXT,
-    PRIMARY KEY (vhost, exchange, queue, key));
+CREATE TABLE IF NOT EXISTS bound (vhost TEXT, exchange TEXT, queue TEXT, key TEXT, arguments BLOB,
+    PRIMARY KEY (vhost, exchange, queue, key, arguments));
 CREATE TABLE IF NOT EXISTS message (id INTEGER PRIMARY KEY, vhost TEXT, queue TEXT, exchange TEXT, key TEXT,
     header BLOB, body BLOB, ttl INTEGER);";
 
-/// Columns that version 0 of the tables had not.
-const SINCE_VERSION_1: [&str; 3] = [
+/// What version 0 of the tables had not, and where it kept bindings.
+const SINCE_VERSION_1: [&str; 5] = [
     "ALTER TABLE queue ADD COLUMN arguments BLOB",
     "ALTER TABLE exchange ADD COLUMN auto_delete INTEGER DEFAULT 0",
     "ALTER TABLE message ADD COLUMN ttl INTEGER",
+    "INSERT INTO bound SELECT vhost, exchange, queue, key, x'00000000' FROM binding",
+    "DROP TABLE binding",
 ];
 
 /// The writing side.
@@ -124,7 +128,9 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     if version == 0 {
         for sql in SINCE_VERSION_1 {
             match connection.execute_batch(sql) {
-                Err(e) if e.to_string().contains("duplicate column") => {}
+                // A fresh store has the columns already, and never had the table.
+                Err(e) if ["duplicate column", "no such table"].iter().any(|w| e.to_string().contains(w)) => {
+                }
                 result => result?,
             }
         }
@@ -193,21 +199,22 @@ fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::NoQueue { vhost, name } => {
             run("DELETE FROM queue WHERE vhost = ? AND name = ?", params![vhost, name])?;
             run("DELETE FROM message WHERE vhost = ? AND queue = ?", params![vhost, name])?;
-            run("DELETE FROM binding WHERE vhost = ? AND queue = ?", params![vhost, name])
+            run("DELETE FROM bound WHERE vhost = ? AND queue = ?", params![vhost, name])
         }
         Change::Exchange { vhost, name, kind, auto_delete } => {
             run("INSERT OR IGNORE INTO exchange VALUES (?, ?, ?, ?)", params![vhost, name, kind, auto_delete])
         }
         Change::NoExchange { vhost, name } => {
             run("DELETE FROM exchange WHERE vhost = ? AND name = ?", params![vhost, name])?;
-            run("DELETE FROM binding WHERE vhost = ? AND exchange = ?", params![vhost, name])
+            run("DELETE FROM bound WHERE vhost = ? AND exchange = ?", params![vhost, name])
         }
-        Change::Bind { vhost, exchange, queue, key } => {
-            run("INSERT OR IGNORE INTO binding VALUES (?, ?, ?, ?)", params![vhost, exchange, queue, key])
-        }
-        Change::Unbind { vhost, exchange, queue, key } => run(
-            "DELETE FROM binding WHERE vhost = ? AND exchange = ? AND queue = ? AND key = ?",
-            params![vhost, exchange, queue, key],
+        Change::Bind { vhost, exchange, binding: b } => run(
+            "INSERT OR IGNORE INTO bound VALUES (?, ?, ?, ?, ?)",
+            params![vhost, exchange, b.queue, b.key, table_to_bytes(&b.arguments)],
+        ),
+        Change::Unbind { vhost, exchange, binding: b } => run(
+            "DELETE FROM bound WHERE vhost = ? AND exchange = ? AND queue = ? AND key = ? AND arguments = ?",
+            params![vhost, exchange, b.queue, b.key, table_to_bytes(&b.arguments)],
         ),
     }
 }
@@ -238,10 +245,12 @@ impl Shelf {
         contents.exchanges = rows
             .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?
             .collect::<Result<_, _>>()?;
-        let mut rows = self.connection.prepare("SELECT vhost, exchange, queue, key FROM binding")?;
-        contents.bindings = rows
-            .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?
-            .collect::<Result<_, _>>()?;
+        let mut rows = self.connection.prepare("SELECT vhost, exchange, queue, key, arguments FROM bound")?;
+        let binding = |r: &rusqlite::Row<'_>| {
+            let arguments = table_from_bytes(&r.get::<_, Vec<u8>>(4)?);
+            Ok((r.get(0)?, r.get(1)?, Binding { queue: r.get(2)?, key: r.get(3)?, arguments }))
+        };
+        contents.bindings = rows.query_map([], binding)?.collect::<Result<_, _>>()?;
         Ok(contents)
     }
 
@@ -312,8 +321,8 @@ mod tests {
         let mut connection = Connection::open(dir.path().join("db")).unwrap();
         prepare(&connection).unwrap();
         let (vhost, name) = (String::from("/"), String::from("q"));
-        let bind =
-            Change::Bind { vhost: "/".into(), exchange: "e".into(), queue: "q".into(), key: "k".into() };
+        let binding = Binding { queue: "q".into(), key: "k".into(), arguments: Default::default() };
+        let bind = Change::Bind { vhost: "/".into(), exchange: "e".into(), binding };
         let queue = Change::Queue { vhost: "/".into(), name: "q".into(), arguments: vec![1] };
         write(&mut connection, &[queue, bind, put(1)]).unwrap();
         write(&mut connection, &[Change::NoQueue { vhost, name }]).unwrap();
@@ -332,6 +341,9 @@ mod tests {
              CREATE TABLE exchange (vhost TEXT, name TEXT, kind TEXT, PRIMARY KEY (vhost, name));
              CREATE TABLE message (id INTEGER PRIMARY KEY, vhost TEXT, queue TEXT, exchange TEXT, key TEXT,
                  header BLOB, body BLOB);
+             CREATE TABLE binding (vhost TEXT, exchange TEXT, queue TEXT, key TEXT,
+                 PRIMARY KEY (vhost, exchange, queue, key));
+             INSERT INTO binding VALUES ('/', 'e', 'q', 'k');
              INSERT INTO queue VALUES ('/', 'q'); INSERT INTO exchange VALUES ('/', 'e', 'topic');
              INSERT INTO message VALUES (7, '/', 'q', '', 'q', x'00', x'41');",
         )
@@ -341,6 +353,8 @@ mod tests {
         let contents = shelf.contents().unwrap();
         assert_eq!(contents.queues, [("/".into(), "q".into(), vec![])]);
         assert_eq!(contents.exchanges, [("/".into(), "e".into(), "topic".into(), false)]);
+        let binding = Binding { queue: "q".into(), key: "k".into(), arguments: Default::default() };
+        assert_eq!(contents.bindings, [("/".into(), "e".into(), binding)]);
         assert_eq!(ids(&shelf), [(7, None)]);
         store.close();
     }

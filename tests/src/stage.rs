@@ -9,6 +9,7 @@ use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, WriteContext, gen_frame,
 use amq_protocol::protocol::basic::{self, AMQPProperties};
 use amq_protocol::protocol::{AMQPClass, channel, connection};
 use amq_protocol::types::{AMQPValue, FieldTable};
+use regex::Regex;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -212,6 +213,8 @@ impl Stage {
         for (name, mask) in &self.masked {
             text = text.replace(name, mask);
         }
+        let time = Regex::new(r#"(ShortString\("time"\): Timestamp)\(\d+\)"#).unwrap();
+        let text = time.replace_all(&text, "$1");
         writeln!(self.transcript, "{line}{direction} {text}").unwrap();
     }
 

@@ -29,6 +29,10 @@ scenarios![
     an_exchange_is_deleted_only_if_it_is_unused_where_that_is_asked,
     an_auto_delete_exchange_goes_with_its_last_binding,
     direct_fanout_and_topic_route,
+    headers_route,
+    what_is_thrown_away_goes_to_the_exchange_of_dead_letters,
+    what_becomes_too_old_goes_to_the_exchange_of_dead_letters,
+    dead_letters_do_not_go_in_circles,
     bindings_come_and_go,
     binding_what_is_not_there_is_refused,
     a_message_keeps_its_properties,
@@ -399,6 +403,78 @@ fn direct_fanout_and_topic_route(s: &mut Stage) {
             s.ask(c, 1, purge(name));
         }
     }
+}
+
+fn headers_route(s: &mut Stage) {
+    let c = s.enter();
+    let (one, two) = (|| AMQPValue::LongInt(1), || AMQPValue::LongInt(2));
+    let how = |how: &str| ("x-match", AMQPValue::LongString(how.into()));
+    s.ask(c, 1, declare_exchange(exchange("h", "headers")));
+    for (name, arguments) in [
+        ("none", table(&[])),
+        ("all", table(&[how("all"), ("a", one()), ("b", two())])),
+        ("any", table(&[how("any"), ("a", one()), ("b", two())])),
+        ("there", table(&[("a", AMQPValue::Void)])),
+    ] {
+        s.ask(c, 1, declare(durable(name)));
+        let (queue, exchange, routing_key) = (name.into(), "h".into(), "ignored".into());
+        let bind = queue::Bind { queue, exchange, routing_key, nowait: false, arguments };
+        s.ask(c, 1, AMQPClass::Queue(queue::AMQPMethod::Bind(bind)));
+    }
+    s.ask(c, 1, confirm_select());
+    for headers in [
+        table(&[]),
+        table(&[("a", one())]),
+        table(&[("a", two()), ("b", two())]),
+        table(&[("a", one()), ("b", two()), ("c", one())]),
+    ] {
+        s.publish(c, to("h", ""), plain().with_headers(headers), b"x");
+        s.hear(c);
+        for name in ["none", "all", "any", "there"] {
+            s.ask(c, 1, purge(name));
+        }
+    }
+}
+
+fn with_dead_letters(name: &str, more: &[(&str, AMQPValue)]) -> AMQPClass {
+    let text = |t: &str| AMQPValue::LongString(t.into());
+    let mut pairs = vec![("x-dead-letter-exchange", text("")), ("x-dead-letter-routing-key", text("dead"))];
+    pairs.extend(more.iter().map(|(name, value)| (*name, value.clone())));
+    declare(queue::Declare { arguments: table(&pairs), ..durable(name) })
+}
+
+fn what_is_thrown_away_goes_to_the_exchange_of_dead_letters(s: &mut Stage) {
+    let c = s.enter();
+    s.ask(c, 1, declare(durable("dead")));
+    s.ask(c, 1, with_dead_letters("q", &[]));
+    s.ask(c, 1, confirm_select());
+    s.publish(c, to("", "q"), plain().with_message_id("m".into()).with_expiration("60000".into()), b"x");
+    s.hear(c);
+    s.ask(c, 1, get("q", false));
+    s.ask(c, 1, start(basic::Consume { no_ack: true, ..consume("dead", "t") }));
+    s.say(c, 1, reject(1, false));
+    s.hear(c);
+    s.ask(c, 1, passive("q"));
+}
+
+fn what_becomes_too_old_goes_to_the_exchange_of_dead_letters(s: &mut Stage) {
+    let c = s.enter();
+    s.ask(c, 1, declare(durable("dead")));
+    s.ask(c, 1, with_dead_letters("q", &[("x-message-ttl", AMQPValue::LongInt(1))]));
+    s.ask(c, 1, start(basic::Consume { no_ack: true, ..consume("dead", "t") }));
+    s.publish(c, to("", "q"), plain().with_delivery_mode(2), b"of the queue's age");
+    s.hear(c);
+    s.publish(c, to("", "q"), plain().with_expiration("0".into()), b"of its own age");
+    s.hear(c);
+}
+
+fn dead_letters_do_not_go_in_circles(s: &mut Stage) {
+    let c = s.enter();
+    s.ask(c, 1, with_dead_letters("dead", &[("x-message-ttl", AMQPValue::LongInt(0))]));
+    s.ask(c, 1, confirm_select());
+    s.publish(c, to("", "dead"), plain(), b"x");
+    s.hear(c);
+    s.ask(c, 1, get("dead", true));
 }
 
 fn bindings_come_and_go(s: &mut Stage) {

@@ -120,7 +120,7 @@ impl Broker {
         let queue = self.queue(id, vhost, &name)?;
         queue.idle_since = now;
         let (taken, left) = (queue.take(now, &mut expired), queue.ready.len() as u32);
-        self.drop_entries(&expired);
+        self.expired(vhost, &name, expired, now);
         let read = taken.and_then(|entry| self.read(vhost, &name, entry));
         let Some((entry, message)) = read else {
             let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
@@ -173,12 +173,12 @@ impl Broker {
             let deliver = AMQPClass::Basic(basic::AMQPMethod::Deliver(deliver));
             self.hand_out(id, Send::Content(number, deliver, message));
         }
-        self.drop_entries(&expired);
+        self.expired(vhost, name, expired, now);
     }
 
     /// The content of a message, from disk where it is only there. A message that cannot be read goes back to its
     /// place; one that is not there is gone, which should not be.
-    fn read(&mut self, vhost: &str, name: &str, entry: Entry) -> Option<(Entry, Arc<Message>)> {
+    pub(super) fn read(&mut self, vhost: &str, name: &str, entry: Entry) -> Option<(Entry, Arc<Message>)> {
         let message = match &entry.content {
             Content::Here(message) => Ok(Some(Arc::clone(message))),
             Content::Stored => self.shelf.fetch(entry.id).map(|found| found.map(Arc::new)),

@@ -9,9 +9,11 @@
 //! | `publish.rs` | from frames to a message in its queues; confirms |
 //! | `deliver.rs` | consume, get, and what is delivered when |
 //! | `settle.rs` | ack, nack, reject, recover |
+//! | `dead.rs` | where messages go that were thrown away or became too old |
 //! | `memory.rs` | what is kept in memory, what only on disk, when publishers wait |
 
 mod channel;
+mod dead;
 mod deliver;
 mod exchanges;
 mod memory;
@@ -119,13 +121,13 @@ impl Broker {
                 vhost.exchanges.insert(name, Exchange { kind, durable: true, auto_delete, bindings: vec![] });
             }
         }
-        for (vhost, exchange, queue, key) in contents.bindings {
+        for (vhost, exchange, binding) in contents.bindings {
             let Some(vhost) = broker.vhosts.get_mut(&vhost) else { continue };
-            if !vhost.queues.contains_key(&queue) {
+            if !vhost.queues.contains_key(&binding.queue) {
                 continue; // an auto-delete queue, which went with the last broker
             }
             if let Some(exchange) = vhost.exchanges.get_mut(&exchange) {
-                exchange.bindings.push((queue, key));
+                exchange.bindings.push(binding);
             }
         }
         broker
@@ -254,8 +256,13 @@ impl Broker {
 
 impl VHost {
     fn fresh() -> Self {
-        let standard =
-            [("amq.direct", Kind::Direct), ("amq.fanout", Kind::Fanout), ("amq.topic", Kind::Topic)];
+        let standard = [
+            ("amq.direct", Kind::Direct),
+            ("amq.fanout", Kind::Fanout),
+            ("amq.topic", Kind::Topic),
+            ("amq.headers", Kind::Headers),
+            ("amq.match", Kind::Headers),
+        ];
         let exchanges = standard.map(|(name, kind)| {
             (name.to_owned(), Exchange { kind, durable: true, auto_delete: false, bindings: vec![] })
         });

@@ -2,11 +2,13 @@
 
 use super::channel::Publishing;
 use super::{Broker, Done, Send};
+use crate::exchange::Kind;
 use crate::fault::Fault;
 use crate::message::{self, Heeded, Message, Ttl};
 use crate::queue::{ConnectionId, Content, Entry, Moment};
 use crate::store::Change;
 use amq_protocol::protocol::{AMQPClass, basic};
+use amq_protocol::types::FieldTable;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,7 +105,7 @@ impl Broker {
             return Err(Fault::precondition(&format!("invalid expiration '{text}': {why}")));
         }
         let vhost = self.connections.get(&id).map(|c| c.vhost.clone()).unwrap_or_default();
-        let names = self.route(&vhost, method.exchange.as_str(), method.routing_key.as_str())?;
+        let names = self.route(&vhost, method.exchange.as_str(), method.routing_key.as_str(), &header)?;
         let confirm = self.channel(id, number)?.confirms.as_mut().map(|tag| {
             *tag += 1;
             *tag
@@ -122,12 +124,21 @@ impl Broker {
         Ok(())
     }
 
-    fn route(&self, vhost: &str, source: &str, key: &str) -> Result<Vec<String>, Fault> {
+    pub(super) fn route(
+        &self,
+        vhost: &str,
+        source: &str,
+        key: &str,
+        header: &[u8],
+    ) -> Result<Vec<String>, Fault> {
         let Some(host) = self.vhosts.get(vhost) else { return Ok(vec![]) };
         match (source, host.exchanges.get(source)) {
             ("", _) if host.queues.contains_key(key) => Ok(vec![key.to_owned()]),
             ("", _) => Ok(vec![]),
-            (_, Some(exchange)) => Ok(exchange.route(key)),
+            (_, Some(exchange)) if exchange.kind == Kind::Headers => {
+                Ok(exchange.route(key, &message::headers(header)))
+            }
+            (_, Some(exchange)) => Ok(exchange.route(key, &FieldTable::default())),
             (_, None) => Err(Fault::not_found("exchange", source, vhost)),
         }
     }
@@ -144,7 +155,7 @@ impl Broker {
     }
 
     /// Puts a message into its queues. True = a copy of it goes to disk.
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         vhost: &str,
         names: &[String],

@@ -2,6 +2,7 @@
 
 use super::{Broker, Done};
 use crate::arguments::Arguments;
+use crate::exchange::Binding;
 use crate::fault::Fault;
 use crate::queue::{ConnectionId, Moment, Queue};
 use crate::store::Change;
@@ -48,7 +49,8 @@ impl Broker {
             queue::AMQPMethod::Bind(bind) => {
                 let name = self.meant(id, number, bind.queue.as_str())?;
                 let key = self.key(id, number, bind.queue.as_str(), bind.routing_key.as_str())?;
-                self.bind(id, vhost, &name, bind.exchange.as_str(), &key)?;
+                let binding = Binding { queue: name, key, arguments: bind.arguments };
+                self.bind(id, vhost, bind.exchange.as_str(), binding)?;
                 self.answer_unless(
                     bind.nowait,
                     id,
@@ -59,7 +61,8 @@ impl Broker {
             queue::AMQPMethod::Unbind(unbind) => {
                 let name = self.meant(id, number, unbind.queue.as_str())?;
                 let key = self.key(id, number, unbind.queue.as_str(), unbind.routing_key.as_str())?;
-                self.unbind(id, vhost, &name, unbind.exchange.as_str(), &key)?;
+                let binding = Binding { queue: name, key, arguments: unbind.arguments };
+                self.unbind(id, vhost, unbind.exchange.as_str(), &binding)?;
                 self.answer(id, number, reply(queue::AMQPMethod::UnbindOk(queue::UnbindOk {})))
             }
             queue::AMQPMethod::Purge(purge) => {
@@ -126,7 +129,7 @@ impl Broker {
             message_count: queue.ready.len() as u32,
             consumer_count: queue.consumers.len() as u32,
         };
-        self.drop_entries(&expired);
+        self.expired(vhost, &name, expired, now);
         self.answer_unless(declare.nowait, id, number, AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok)))
     }
 
@@ -158,26 +161,24 @@ impl Broker {
         Ok(())
     }
 
-    fn bind(&mut self, id: ConnectionId, vhost: &str, name: &str, source: &str, key: &str) -> Done {
-        let queue_is_stored = self.queue(id, vhost, name)?.is_stored();
+    fn bind(&mut self, id: ConnectionId, vhost: &str, source: &str, binding: Binding) -> Done {
+        let queue_is_stored = self.queue(id, vhost, &binding.queue)?.is_stored();
         if source.is_empty() {
             return Err(Fault::access_refused("operation not permitted on the default exchange"));
         }
         let exchange = self.vhosts.get_mut(vhost).and_then(|v| v.exchanges.get_mut(source));
         let Some(exchange) = exchange else { return Err(Fault::not_found("exchange", source, vhost)) };
-        let binding = (name.to_owned(), key.to_owned());
         if !exchange.bindings.contains(&binding) {
-            exchange.bindings.push(binding);
+            exchange.bindings.push(binding.clone());
             if exchange.durable && queue_is_stored {
-                let (vhost, exchange, queue, key) = (vhost.into(), source.into(), name.into(), key.into());
-                self.changes.push(Change::Bind { vhost, exchange, queue, key });
+                self.changes.push(Change::Bind { vhost: vhost.into(), exchange: source.into(), binding });
             }
         }
         Ok(())
     }
 
-    fn unbind(&mut self, id: ConnectionId, vhost: &str, name: &str, source: &str, key: &str) -> Done {
-        match self.queue(id, vhost, name) {
+    fn unbind(&mut self, id: ConnectionId, vhost: &str, source: &str, binding: &Binding) -> Done {
+        match self.queue(id, vhost, &binding.queue) {
             Err(fault) if fault.code != 404 => return Err(fault),
             _ => {}
         }
@@ -186,9 +187,9 @@ impl Broker {
         }
         let exchange = self.vhosts.get_mut(vhost).and_then(|v| v.exchanges.get_mut(source));
         if let Some(exchange) = exchange {
-            exchange.bindings.retain(|(q, k)| (q.as_str(), k.as_str()) != (name, key));
-            let (vhost_, exchange, queue, key) = (vhost.into(), source.into(), name.into(), key.into());
-            self.changes.push(Change::Unbind { vhost: vhost_, exchange, queue, key });
+            exchange.bindings.retain(|known| known != binding);
+            let binding = binding.clone();
+            self.changes.push(Change::Unbind { vhost: vhost.into(), exchange: source.into(), binding });
             self.remove_if_unbound(vhost, source);
         }
         Ok(())
@@ -224,7 +225,7 @@ impl Broker {
         let mut touched = vec![];
         for (source, exchange) in &mut host.exchanges {
             let before = exchange.bindings.len();
-            exchange.bindings.retain(|(queue, _)| queue != name);
+            exchange.bindings.retain(|binding| binding.queue != name);
             if exchange.bindings.len() < before {
                 touched.push(source.clone());
             }
@@ -259,17 +260,21 @@ impl Broker {
     /// are too old.
     pub fn tick(&mut self, now: Moment) {
         let mut unused = vec![];
-        let mut expired = vec![];
+        let mut too_old = vec![];
         for (vhost, host) in &mut self.vhosts {
             for (name, queue) in &mut host.queues {
+                let mut expired = vec![];
                 queue.expire(now, &mut expired);
+                if !expired.is_empty() {
+                    too_old.push((vhost.clone(), name.clone(), expired));
+                }
                 let idle = |limit| queue.consumers.is_empty() && now >= queue.idle_since + limit;
                 if queue.arguments.expires.is_some_and(idle) {
                     unused.push((vhost.clone(), name.clone()));
                 }
             }
         }
-        self.drop_entries(&expired);
+        too_old.into_iter().for_each(|(vhost, name, expired)| self.expired(&vhost, &name, expired, now));
         unused.iter().for_each(|(vhost, name)| self.remove_queue(vhost, name));
     }
 }

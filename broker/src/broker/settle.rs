@@ -1,6 +1,7 @@
 //! Settling deliveries: acknowledged, given back, thrown away.
 
 use super::channel::{Channel, Unacked};
+use super::dead::Cause;
 use super::{Broker, Done};
 use crate::fault::Fault;
 use crate::queue::{ConnectionId, Consumer, Moment};
@@ -89,7 +90,8 @@ impl Broker {
             }
             match fate {
                 Fate::Back => queue.put_back(entry),
-                Fate::Acknowledged | Fate::Away => self.drop_entries(&[entry]),
+                Fate::Acknowledged => self.drop_entries(&[entry]),
+                Fate::Away => self.bury(vhost, &name, entry, Cause::Rejected, now),
             }
             if !touched.contains(&name) {
                 touched.push(name);
