@@ -17,7 +17,7 @@ fn works_with(client: &str, broker: &Broker) {
         .arg(script)
         .arg(broker.url())
         .output()
-        .unwrap();
+        .expect("Python starts");
     let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert_eq!(out, "fine\n", "{client}: {err}");
 }
