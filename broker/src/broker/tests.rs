@@ -15,7 +15,10 @@ const OTHER: ConnectionId = 2;
 
 /// A disk in memory.
 #[derive(Clone, Default)]
-struct Disk(Rc<RefCell<BTreeMap<u64, (String, Vec<u8>)>>>);
+struct Disk(Rc<RefCell<Stored>>);
+
+/// Key and body by number.
+type Stored = BTreeMap<u64, (String, Vec<u8>)>;
 
 impl Shelf for Disk {
     fn fetch(&self, id: u64) -> Result<Option<Message>, String> {
