@@ -9,3 +9,5 @@ pub mod pieces;
 pub mod recover;
 pub mod script;
 pub mod selection;
+#[cfg(test)]
+mod walk;
