@@ -14,7 +14,7 @@ use unix::signals::SignalPipe;
 /// As much as is read at once.
 pub const BUFFER: usize = 256 << 10;
 /// What the pipe is made to hold when its present size is what holds up the service.
-const PIPE: i32 = 256 << 10;
+const PIPE: i32 = 1 << 20;
 /// What a pipe holds before.
 const USUAL_PIPE: usize = 64 << 10;
 
