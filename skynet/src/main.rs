@@ -9,6 +9,7 @@
 //! | `settings/`, `doctor/`, `queues.rs` | settings, health, queues |
 //! | `log/` | logs merged by time |
 //! | `send/`, `launch.rs` | a workitem as the engine would send it, and its reply; what the engine is asked for |
+//! | `wi.rs` | workitems in hand: asked for and cancelled over AIR |
 //! | `tree.rs`, `name.rs`, `glob.rs`, `participant.rs`, `service.rs`, `brokers.rs` | where things are, what they are called, what they are |
 //! | `starting.rs`, `listening.rs`, `stopping.rs`, `waiting.rs` | waiting for effects, with deadlines |
 //! | `say.rs`, `table.rs`, `paint.rs`, `progress.rs`, `units.rs`, `trouble.rs` | talking to people |
@@ -44,6 +45,7 @@ mod tree;
 mod trouble;
 mod units;
 mod waiting;
+mod wi;
 
 use clap::FromArgMatches;
 use cli::author::Local;
@@ -97,11 +99,12 @@ fn perform(cli: Cli) -> Outcome {
         Verb::Launch(args) => return launch::launch(&tree, &args, json),
         Verb::Register(args) => return launch::register(&tree, &args, json),
         Verb::Unregister(args) => return launch::unregister(&tree, &args, json),
+        Verb::Wi(args) => return wi::run(&tree, &args, json),
         Verb::Status(args) => return status::run(&tree, &args, json),
         Verb::Config(args) => return settings::run(&tree, &args, json),
         Verb::Doctor => return doctor::run(&tree, json),
         Verb::Queues(args) => return queues::run(&tree, &args, json),
-        Verb::Log(args) => return log::run(&tree, &args),
+        Verb::Log(args) => return log::run(&tree, &args, json),
         Verb::Enable(args) => enable::enable(&tree, &args)?,
         Verb::Disable(args) => enable::disable(&tree, &args)?,
         Verb::Start(args) => control::start(&tree, &args)?,

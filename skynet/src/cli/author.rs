@@ -90,6 +90,64 @@ pub struct Send {
     pub timeout: Duration,
 }
 
+pub const WI_STATUS_HELP: &str = "\
+Everybody who has a workitem of this process in hand answers within a second, whatever its handler does.
+Exit code 1 when nobody has one.
+
+Example:
+  skynet wi status 20261121-0900-bejoroku-rebejubo";
+
+pub const WI_CANCEL_HELP: &str = "\
+The handler is told to stop (handle_wi_control, cancel); with --force an exception is raised in it, or its
+program is killed. The workitem is answered as cancelled. Exit code 1 when nobody has one in hand.
+
+Example:
+  skynet wi cancel 20261121-0900-bejoroku-rebejubo --reason 'wrong project'";
+
+pub const WI_WATCH_HELP: &str = "\
+Ends when nobody has a workitem of the process in hand any more, or by ^C.
+
+Example:
+  skynet wi watch 20261121-0900-bejoroku-rebejubo";
+
+/// `skynet wi …`
+#[derive(Debug, Subcommand)]
+pub enum Wi {
+    /// Ask who has a workitem of this process in hand, and how far it is
+    #[command(after_help = WI_STATUS_HELP)]
+    Status(Asked),
+    /// Cancel the workitems of this process that are in hand
+    #[command(after_help = WI_CANCEL_HELP)]
+    Cancel(Cancel),
+    /// Show how far the workitems of this process are, again and again
+    #[command(after_help = WI_WATCH_HELP)]
+    Watch(Asked),
+}
+
+/// Which process.
+#[derive(Debug, Args)]
+pub struct Asked {
+    /// The process (as in logs and as skynet send prints it)
+    pub wfid: String,
+    /// How long to wait for answers
+    #[arg(long, default_value = "5s", value_parser = values::duration)]
+    pub timeout: Duration,
+}
+
+/// `skynet wi cancel`
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// Which process.
+    #[command(flatten)]
+    pub asked: Asked,
+    /// End a handler that does not listen
+    #[arg(long)]
+    pub force: bool,
+    /// Why, for the log and the reply
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
 /// `skynet launch`
 #[derive(Debug, Args)]
 pub struct Launch {

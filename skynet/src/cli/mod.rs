@@ -56,6 +56,9 @@ pub enum Verb {
     /// Launch a process with the engine
     #[command(after_help = author::LAUNCH_HELP)]
     Launch(author::Launch),
+    /// Ask for, cancel or watch the workitems in hand of a process
+    #[command(subcommand)]
+    Wi(author::Wi),
     /// Start, stop and show a SkyNET of your own, in a home
     #[command(subcommand)]
     Local(author::Local),

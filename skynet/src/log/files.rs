@@ -7,8 +7,10 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use unix::tai64n::Tai64n;
 
 /// How often to look again where files are renamed meanwhile.
 const TRIES: u32 = 100;
@@ -20,6 +22,8 @@ pub struct Piece {
     pub inode: u64,
     /// The file, at its beginning.
     pub file: File,
+    /// When it was finished; `None` where its name does not say.
+    pub ends: Option<Tai64n>,
 }
 
 /// Opens all files of the log in `dir` that come after `seen`, one of its files (all, where that is `None` or
@@ -83,10 +87,32 @@ fn finished(dir: &Path) -> io::Result<Vec<OsString>> {
 /// `None` where the file has just been renamed or pruned.
 fn open(path: &Path) -> io::Result<Option<Piece>> {
     match File::open(path) {
-        Ok(file) => Ok(Some(Piece { inode: file.metadata()?.ino(), file })),
+        Ok(file) => {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            Ok(Some(Piece { inode: file.metadata()?.ino(), file, ends: Tai64n::from_label(name) }))
+        }
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// Where the last whole line ends in a file of this length.
+///
+/// # Errors
+/// What reading reports.
+pub fn end_of_last_line(file: &File, length: u64) -> io::Result<u64> {
+    let mut buffer = [0; 4096];
+    let mut end = length;
+    while end > 0 {
+        let start = end.saturating_sub(buffer.len() as u64);
+        let part = &mut buffer[..(end - start) as usize]; // at most the buffer's length
+        file.read_exact_at(part, start)?;
+        if let Some(i) = memchr::memrchr(b'\n', part) {
+            return Ok(start + i as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 #[cfg(test)]

@@ -3,27 +3,37 @@
 //! | file | idea |
 //! |---|---|
 //! | `files.rs` | the files of one log in the order they were written, also while they rotate |
-//! | `reader.rs` | the lines of one log, one after the other, each with its time |
-//! | `merge.rs` | several logs as one; pure |
-//! | `print.rs` | a line as people see it |
+//! | `label.rs` | the time before a line |
+//! | `wanted.rs` | which lines are wanted, and finding them in a block; pure |
+//! | `search.rs` | blocks of files, searched by several workers |
+//! | `past.rs` | what logs hold now, merged by time |
+//! | `reader.rs`, `merge.rs` | what is written from now on |
+//! | `print.rs` | a line as people see it, or as JSON |
 
 mod files;
+mod label;
 mod merge;
+mod past;
 mod print;
 mod reader;
+mod search;
+mod wanted;
 
 use crate::cli::writer;
 use crate::name;
 use crate::tree::{Tree, folders, select};
-use crate::trouble::{Outcome, cannot};
+use crate::trouble::{Outcome, Trouble, cannot};
 use crate::waiting::{Waiting, Woken};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use past::Past;
 use print::Printer;
-use reader::{Line, Reader};
-use std::collections::VecDeque;
+use reader::Reader;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+use unix::tai64n::Tai64n;
+use wanted::Wanted;
 
 /// How many lines `--follow` begins with.
 const BEGINNING: usize = 10;
@@ -31,17 +41,35 @@ const BEGINNING: usize = 10;
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Prints logs.
-pub fn run(tree: &Tree, args: &writer::Log) -> Outcome {
-    match print_logs(tree, args) {
+pub fn run(tree: &Tree, args: &writer::Log, json: bool) -> Outcome {
+    let since = args.since.map(ago);
+    let wanted = Wanted::new(args.wfid.as_deref(), args.grep.as_deref(), since)
+        .map_err(|why| Trouble::Usage(format!("--grep is no regular expression: {why}")))?;
+    let known = known(tree)?;
+    let picked = select(&known, &args.names).map_err(|name| tree.unknown(&name, &known))?;
+    open_many_files();
+    match print_logs(tree, args, &wanted, &picked, json) {
         // Who reads has read enough.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(0),
-        Err(e) if e.kind() == ErrorKind::NotFound => Err(tree.unknown(&e.to_string(), &known(tree)?)),
         done => done.map(|()| 0).map_err(cannot("read", tree.logs().display())),
     }
 }
 
+/// The label of the time so long ago.
+fn ago(time: Duration) -> Tai64n {
+    SystemTime::now().checked_sub(time).unwrap_or(SystemTime::UNIX_EPOCH).into()
+}
+
+/// A thousand logs of ten files each are more than a shell usually lets a program open.
+fn open_many_files() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it is not to be had, opening says so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 /// Names that have a log, or will have one.
-fn known(tree: &Tree) -> Result<Vec<String>, crate::trouble::Trouble> {
+fn known(tree: &Tree) -> Result<Vec<String>, Trouble> {
     let mut known = folders(&tree.logs())?;
     known.extend(tree.services()?);
     known.sort_unstable();
@@ -49,41 +77,35 @@ fn known(tree: &Tree) -> Result<Vec<String>, crate::trouble::Trouble> {
     Ok(known)
 }
 
-fn print_logs(tree: &Tree, args: &writer::Log) -> io::Result<()> {
-    let known = known(tree).map_err(io::Error::other)?;
-    let picked = select(&known, &args.names).map_err(|name| io::Error::new(ErrorKind::NotFound, name))?;
-    let many = picked.len() > 1 || (args.follow && args.names.is_empty());
-    let mut printer = Printer::new(many, args.wfid.as_deref());
-    let mut readers = vec![];
-    for name in picked {
-        readers.push(Reader::open(&tree.logs().join(&name), name)?);
-    }
-    let lines = args.lines.or(args.follow.then_some(BEGINNING));
-    print_what_is_there(&mut readers, lines, args.follow, &mut printer)?;
-    if args.follow { follow(tree, args, readers, &mut printer) } else { Ok(()) }
+fn open(tree: &Tree, names: &[String], wanted: &Wanted, whole: bool) -> io::Result<Vec<Past>> {
+    names.iter().map(|name| Past::open(&tree.logs().join(name), name, wanted.since(), whole)).collect()
 }
 
-fn print_what_is_there(
-    readers: &mut [Reader],
-    lines: Option<usize>,
-    unfinished: bool,
-    printer: &mut Printer,
+fn print_logs(
+    tree: &Tree,
+    args: &writer::Log,
+    wanted: &Wanted,
+    picked: &[String],
+    json: bool,
 ) -> io::Result<()> {
-    let mut last: VecDeque<(String, Line)> = VecDeque::new();
-    merge::merge(readers, !unfinished, |reader, line| {
-        let Some(lines) = lines else { return printer.print(&reader.name, &line) };
-        if printer.wants(&line) && lines > 0 {
-            if last.len() == lines {
-                last.pop_front();
-            }
-            last.push_back((reader.name.clone(), line));
-        }
-        Ok(())
-    })?;
-    for (name, line) in &last {
-        printer.print(name, line)?;
+    let many = picked.len() > 1 || (args.follow && args.names.is_empty());
+    let mut printer = Printer::new(many, json);
+    let logs = open(tree, picked, wanted, args.follow)?;
+    let print = |i: usize, at, text: &[u8]| printer.print(&logs[i].name, at, text);
+    match args.lines.or(args.follow.then_some(BEGINNING)) {
+        Some(count) => past::last(&logs, wanted, count, print)?,
+        None => past::all(&logs, wanted, print)?,
     }
-    printer.flush()
+    printer.flush()?;
+    if !args.follow {
+        return Ok(());
+    }
+    let resume = |log: Past| {
+        let end = log.end();
+        Reader::resume(&log.dir, log.name, end)
+    };
+    let readers = logs.into_iter().map(resume).collect::<io::Result<Vec<_>>>()?;
+    follow(tree, args, readers, wanted, &mut printer)
 }
 
 /// Prints what is written from now on, until nobody reads it any more or ^C.
@@ -91,9 +113,10 @@ fn follow(
     tree: &Tree,
     args: &writer::Log,
     mut readers: Vec<Reader>,
+    wanted: &Wanted,
     printer: &mut Printer,
 ) -> io::Result<()> {
-    let waiting = Waiting::at_most(FOR_EVER).by_events();
+    let waiting = Waiting::at_most(FOR_EVER).with_signals().by_events();
     loop {
         waiting.watch(&tree.logs());
         if args.names.is_empty() {
@@ -103,10 +126,16 @@ fn follow(
             waiting.watch(&reader.dir);
             reader.refresh()?;
         }
-        merge::merge(&mut readers, false, |reader, line| printer.print(&reader.name, &line))?;
+        merge::merge(&mut readers, false, |reader, line| {
+            if wanted.takes(line.at, &line.text) {
+                printer.print(&reader.name, line.at, &line.text)?;
+            }
+            Ok(())
+        })?;
         printer.flush()?;
         let stdout = io::stdout();
-        if waiting.next_or(Some(PollFd::new(stdout.as_fd(), PollFlags::empty()))) == Woken::Over || deaf() {
+        let woken = waiting.next_or(Some(PollFd::new(stdout.as_fd(), PollFlags::empty())));
+        if woken != Woken::Look || deaf() {
             return Ok(());
         }
     }

@@ -1,47 +1,42 @@
-//! A line of a log as people see it: time, whose, and the text byte for byte.
+//! A line of a log as people see it: time, whose, and the text byte for byte; or as JSON.
 
-use super::reader::Line;
 use crate::paint::{self, Colour};
+use crate::units::iso;
+use serde_json::json;
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Stdout, Write};
 use unix::tai64n::Tai64n;
-use workitem::compose::timestamp;
 
-/// Prints those lines that are wanted.
+/// Prints lines.
 pub struct Printer {
     out: BufWriter<Stdout>,
     names: bool,
+    json: bool,
     colours: bool,
-    wfid: Option<memchr::memmem::Finder<'static>>,
     voices: HashMap<String, usize>,
 }
 
 impl Printer {
-    /// With `names` each line says whose it is; with a `wfid` only lines that contain it are wanted.
-    pub fn new(names: bool, wfid: Option<&str>) -> Self {
-        Self {
-            out: BufWriter::new(io::stdout()),
-            names,
-            colours: paint::wanted(),
-            wfid: wfid.map(|wfid| memchr::memmem::Finder::new(wfid).into_owned()),
-            voices: HashMap::new(),
-        }
+    /// With `names` each line says whose it is.
+    pub fn new(names: bool, json: bool) -> Self {
+        let out = BufWriter::with_capacity(64 * 1024, io::stdout());
+        Self { out, names, json, colours: paint::wanted(), voices: HashMap::new() }
     }
 
-    /// Whether this line is wanted.
-    pub fn wants(&self, line: &Line) -> bool {
-        self.wfid.as_ref().is_none_or(|wfid| wfid.find(&line.text).is_some())
-    }
-
-    /// Prints the line of `name` if it is wanted.
+    /// Prints a line of `name`.
     ///
     /// # Errors
     /// What writing reports; `BrokenPipe` when nobody reads any more.
-    pub fn print(&mut self, name: &str, line: &Line) -> io::Result<()> {
-        if !self.wants(line) {
-            return Ok(());
+    pub fn print(&mut self, name: &str, at: Option<Tai64n>, text: &[u8]) -> io::Result<()> {
+        if self.json {
+            let line = json!({
+                "time": at.map(time),
+                "participant": name,
+                "text": String::from_utf8_lossy(text),
+            });
+            return writeln!(self.out, "{line}");
         }
-        if let Some(at) = line.at {
+        if let Some(at) = at {
             write!(self.out, "{} ", time(at))?;
         }
         if self.names {
@@ -49,7 +44,7 @@ impl Printer {
             let voice = *self.voices.entry(name.to_owned()).or_insert(next);
             write!(self.out, "{}: ", paint::paint(self.colours, Colour::Voice(voice), name))?;
         }
-        self.out.write_all(&line.text)?;
+        self.out.write_all(text)?;
         self.out.write_all(b"\n")
     }
 
@@ -63,9 +58,9 @@ impl Printer {
 }
 
 /// ISO 8601 in UTC, to the microsecond.
-fn time(at: Tai64n) -> String {
+pub fn time(at: Tai64n) -> String {
     let Some(time) = at.to_system_time() else { return "(no time)".to_owned() };
-    timestamp(time).replacen(' ', "T", 1).replace(" UTC", "Z")
+    iso(time)
 }
 
 #[cfg(test)]
@@ -76,14 +71,5 @@ mod tests {
     fn a_label_is_shown_as_iso_8601_in_utc() {
         let at = Tai64n::from_label(b"@400000006553f10a075bcd15").unwrap();
         assert_eq!(time(at), "2023-11-14T22:13:20.123456Z");
-    }
-
-    #[test]
-    fn a_line_is_wanted_when_it_contains_the_wfid() {
-        let line = |text: &[u8]| Line { at: None, text: text.to_owned() };
-        let printer = Printer::new(false, Some("2026-x"));
-        assert!(printer.wants(&line(b"\xff [2026-x] hello")));
-        assert!(!printer.wants(&line(b"[2026-y] hello")));
-        assert!(Printer::new(false, None).wants(&line(b"")));
     }
 }

@@ -1,14 +1,13 @@
 //! The lines of one log, one after the other, each with its time; goes on where it stopped.
 
 use super::files::{self, Piece};
+use super::label;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use unix::tai64n::Tai64n;
-
-/// Length of a label with the space behind it.
-const LABEL: usize = 26;
 
 /// One line without its label and newline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +38,18 @@ impl Reader {
     pub fn open(dir: &Path, name: String) -> io::Result<Self> {
         let coming = files::after(dir, None)?.into();
         Ok(Self { name, dir: dir.to_owned(), present: None, coming, partial: vec![], last: None })
+    }
+
+    /// Goes on in this file, at this place.
+    ///
+    /// # Errors
+    /// What opening the file anew reports.
+    pub fn resume(dir: &Path, name: String, end: Option<(Arc<File>, u64)>) -> io::Result<Self> {
+        let Some((file, at)) = end else { return Self::open(dir, name) };
+        let mut file = file.try_clone()?;
+        file.seek(SeekFrom::Start(at))?;
+        let (present, coming) = (Some(BufReader::new(file)), VecDeque::new());
+        Ok(Self { name, dir: dir.to_owned(), present, coming, partial: vec![], last: None })
     }
 
     /// Looks for files that have come since.
@@ -80,9 +91,9 @@ impl Reader {
 
     fn take_line(&mut self) -> Line {
         let mut text = std::mem::take(&mut self.partial);
-        if let Some(at) = Tai64n::from_label(&text) {
+        if let Some((at, length)) = label::parse(&text) {
             self.last = Some(at);
-            text.drain(..LABEL.min(text.len()));
+            text.drain(..length);
         }
         Line { at: self.last, text }
     }
