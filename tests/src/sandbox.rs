@@ -93,6 +93,13 @@ impl Sandbox {
         path
     }
 
+    /// A copy of a program under test in the folder: the checkout may lie where only root may look.
+    pub fn copy_program(&self, program: &str) -> PathBuf {
+        let copy = self.write(program, fs::read(self.programs.path(program)).unwrap());
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+        copy
+    }
+
     /// Makes a symbolic link at a path, to a target.
     pub fn link(&self, path: impl AsRef<Path>, target: impl AsRef<Path>) {
         symlink(target, self.path(path)).unwrap();

@@ -193,8 +193,7 @@ fn who_may_not_read_is_told_so(programs: Programs) {
         return;
     }
     let sandbox = Sandbox::with(programs);
-    let copy = sandbox.write("envdir", fs::read(sandbox.programs().path("envdir")).unwrap());
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.copy_program("envdir");
     sandbox.write("d/NAME", "value");
     for (file, mode) in [("d/NAME", 0o600), ("d", 0o755)] {
         fs::set_permissions(sandbox.path(file), fs::Permissions::from_mode(mode)).unwrap();

@@ -45,8 +45,11 @@ fn run() -> Result<ExitCode, Failure> {
 fn start(child: &Execution) -> Result<(OwnedFd, Pid), Failure> {
     let (reader, writer) = pipe2(OFlag::empty()).map_err(|e| Failure::of(&[b"unable to create pipe"], e))?;
     let reader = fds::move_up(reader, 100);
-    // Where descriptors are scarce, fewer must do.
-    let copies: Vec<_> = (0..MORE).map_while(|_| dup(&writer).ok()).collect();
+    let mut copies: Vec<_> = (0..MORE).map_while(|_| dup(&writer).ok()).collect();
+    if copies.len() < MORE {
+        // Descriptors are scarce: fewer must do, and the child needs some of its own.
+        copies.truncate(copies.len() / 2);
+    }
     let started = child.start().map_err(|e| Failure::of(&[b"unable to fork"], e))?;
     drop((writer, copies));
     Ok((reader, started))
