@@ -6,14 +6,14 @@ use air::{Delivery, Link};
 use config::Settings;
 use regex::Regex;
 use sha2::{Digest, Sha256};
-use state::failed::{FailedStore, Failure};
+use state::failed::{About, FailedStore, Failure};
 use std::collections::HashMap;
 use std::io::Write;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{error, info, warn};
-use workitem::{ErrorInfo, Fei, Incoming, Unusable, compose, fields, forget, parse, safe_name, with_error};
+use workitem::{ErrorInfo, Fei, Incoming, Unusable, fields, forget, parse, safe_name, with_error};
 
 /// Where replies go.
 const REPLIES: &str = "ruote_workitems";
@@ -192,8 +192,8 @@ impl<W: Workers> Session<W> {
     }
 
     /// What a message asks for. What cannot be used is parked in the failed store, or goes back.
-    fn judge(&self, in_hand: &mut InHand) -> Ask {
-        let name = &self.settings.name;
+    fn judge(&mut self, in_hand: &mut InHand) -> Ask {
+        let name = self.settings.name.clone();
         if in_hand.body.len() as u64 > self.settings.max_body {
             let reason = format!("{} bytes, more than max_body", in_hand.body.len());
             return self.park("unusable", in_hand, &reason);
@@ -226,7 +226,7 @@ impl<W: Workers> Session<W> {
     }
 
     /// Answers with an error what cannot be worked on.
-    fn refuse(&self, in_hand: &mut InHand, fei: Fei, reason: &str) -> Ask {
+    fn refuse(&mut self, in_hand: &mut InHand, fei: Fei, reason: &str) -> Ask {
         let key = key(&fei, &in_hand.body);
         warn!("{} {}: {reason}; answered with an error", self.settings.name, fei.wfid);
         in_hand.fei = Some(fei);
@@ -243,8 +243,8 @@ impl<W: Workers> Session<W> {
         ErrorInfo { class: self.settings.error_class.clone(), message, trace: vec![] }
     }
 
-    fn park(&self, what: &str, in_hand: &InHand, reason: &str) -> Ask {
-        let name = &self.settings.name;
+    fn park(&mut self, what: &str, in_hand: &InHand, reason: &str) -> Ask {
+        let name = self.settings.name.clone();
         match self.keep(what, &in_hand.body, reason, "") {
             Ok(place) => {
                 warn!("{name}: {what} message: {reason}; kept in {place} and acknowledged");
@@ -257,23 +257,16 @@ impl<W: Workers> Session<W> {
         }
     }
 
-    fn keep(&self, name: &str, body: &[u8], reason: &str, details: &str) -> std::io::Result<String> {
-        let when = compose::timestamp(SystemTime::now());
-        let when: String = when
-            .chars()
-            .filter_map(|c| match c {
-                ' ' => Some('-'),
-                c if c.is_ascii_digit() || c == '.' => Some(c),
-                _ => None,
-            })
-            .collect();
-        let failure =
-            Failure { when: when.trim_end_matches('-'), name: &safe_name(name), body, reason, details };
-        let (place, removed) = self.failed.keep(failure)?;
-        if removed > 0 {
-            info!("{}: the failed store is full: removed the oldest {removed}", self.settings.name);
+    fn keep(&mut self, name: &str, body: &[u8], reason: &str, traceback: &str) -> std::io::Result<String> {
+        let participant = self.settings.name.clone();
+        let (when, reason, queue) = (state::moment::now(), reason.to_owned(), self.settings.queue.clone());
+        let about = About { when, reason, participant, queue, ..About::default() };
+        let failure = Failure { about: &about, name: &safe_name(name), body, traceback, log: "" };
+        let kept = self.failed.keep(&failure)?;
+        if kept.removed > 0 {
+            info!("{}: the failed store is full: removed the oldest {}", self.settings.name, kept.removed);
         }
-        Ok(place.display().to_string())
+        Ok(kept.place.display().to_string())
     }
 
     fn start(&mut self, id: Id) {
@@ -342,8 +335,8 @@ impl<W: Workers> Session<W> {
         Some(event)
     }
 
-    fn keep_failure(&self, id: Id, came: &[u8], error: &ErrorInfo, details: &str) {
-        let (name, wfid) = (&self.settings.name, self.wfid(id));
+    fn keep_failure(&mut self, id: Id, came: &[u8], error: &ErrorInfo, details: &str) {
+        let (name, wfid) = (self.settings.name.clone(), self.wfid(id));
         let sid = self.in_hand.get(&id).and_then(|i| i.fei.as_ref()).map(Fei::sid).unwrap_or_default();
         for line in details.lines() {
             error!("{name}{wfid}: {line}");

@@ -1,0 +1,62 @@
+//! The tables of `history.db`.
+
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::time::Duration;
+
+/// The version of the schema (`PRAGMA user_version`).
+const VERSION: i64 = 1;
+/// How long to wait for another process that writes.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS work (
+    id          INTEGER PRIMARY KEY,
+    participant TEXT    NOT NULL,
+    sid         TEXT    NOT NULL,
+    wfid        TEXT    NOT NULL,
+    workflow    TEXT    NOT NULL,
+    started     INTEGER NOT NULL,
+    ended       INTEGER NOT NULL,
+    wait        INTEGER,
+    outcome     INTEGER NOT NULL,
+    attempt     INTEGER NOT NULL,
+    error       TEXT    NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS work_times ON work (participant, started, ended, wait, outcome);
+CREATE INDEX IF NOT EXISTS work_started ON work (started);
+CREATE INDEX IF NOT EXISTS work_wfid ON work (wfid, started);
+CREATE TABLE IF NOT EXISTS outcomes (outcome INTEGER PRIMARY KEY, word TEXT NOT NULL) STRICT;
+INSERT OR IGNORE INTO outcomes VALUES
+    (0, 'replied'), (1, 'forgotten'), (2, 'failed'), (3, 'crashed'), (4, 'timeout'), (5, 'cancelled'), (6, 'invalid');
+CREATE VIEW IF NOT EXISTS history AS
+    SELECT participant, sid, wfid, workflow,
+           strftime('%Y-%m-%d %H:%M:%f', started / 1e6, 'unixepoch') AS start,
+           strftime('%Y-%m-%d %H:%M:%f', ended / 1e6, 'unixepoch') AS end,
+           (ended - started) / 1e6 AS seconds, wait / 1e6 AS waited, word AS outcome, attempt, error
+    FROM work JOIN outcomes USING (outcome);
+";
+
+/// Opens it for writing; makes it where it is not there.
+pub fn open(file: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(file)?;
+    db.busy_timeout(PATIENCE)?;
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version != VERSION {
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT"))?;
+    }
+    // In WAL mode this survives every crash of a process; loss of power costs the last rows, not the file.
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    Ok(db)
+}
+
+/// Opens it for reading; `None` where it is not there.
+pub fn open_to_read(file: &Path) -> rusqlite::Result<Option<Connection>> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    db.busy_timeout(PATIENCE)?;
+    Ok(Some(db))
+}

@@ -1,0 +1,117 @@
+//! What all files of the journal's folder know of messages, also those that are answered and acknowledged:
+//! read when a message is delivered again that this process does not know.
+//!
+//! A broker that was killed may have forgotten acknowledgements; another instance of the participant may have
+//! had the message before.
+
+use super::record::{Attempt, Digest, Record, ReplyKind, parse};
+use super::segment::{Place, read_at, scan};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What is known of a message that is delivered again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The processes that ended while they had it in hand.
+    pub attempts: Vec<Attempt>,
+    /// It was in hand with others when a process ended: it is to run alone.
+    pub suspect: bool,
+    /// The reply that was computed, if there is one.
+    pub reply: Option<(ReplyKind, Vec<u8>)>,
+}
+
+impl Found {
+    /// How many processes it has ended for certain.
+    pub fn crashes(&self) -> u32 {
+        self.attempts.iter().filter(|attempt| attempt.alone).count() as u32
+    }
+}
+
+/// What was read so far.
+#[derive(Debug, Default)]
+pub struct Archive {
+    files: BTreeMap<PathBuf, Scanned>,
+}
+
+#[derive(Debug)]
+struct Scanned {
+    file: File,
+    upto: u64,
+    known: HashMap<Digest, Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    attempts: Vec<Attempt>,
+    suspect: bool,
+    reply: Option<(ReplyKind, Place)>,
+}
+
+impl Archive {
+    /// Reads what has been written since the last time.
+    pub fn refresh(&mut self, dir: &Path) -> io::Result<()> {
+        let mut here = BTreeMap::new();
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            match self.files.remove(&path) {
+                Some(scanned) => drop(here.insert(path, scanned)),
+                // One that has just been removed is nobody's any more.
+                None => {
+                    if let Ok(file) = File::open(&path) {
+                        here.insert(path, Scanned { file, upto: 0, known: HashMap::new() });
+                    }
+                }
+            }
+        }
+        self.files = here;
+        self.files.values_mut().try_for_each(Scanned::go_on)
+    }
+
+    /// What is known of a message: from the newest file that knows of it, attempts from all of them.
+    pub fn find(&self, digest: &Digest) -> io::Result<Option<Found>> {
+        let mut found: Option<Found> = None;
+        for scanned in self.files.values() {
+            let Some(known) = scanned.known.get(digest) else { continue };
+            let reply = known.reply.map(|(kind, place)| scanned.reply(kind, place)).transpose()?;
+            let found = found.get_or_insert_with(|| Found { attempts: vec![], suspect: false, reply: None });
+            found.attempts.extend(&known.attempts);
+            found.suspect = known.suspect;
+            found.reply = reply.flatten().or(found.reply.take());
+        }
+        if let Some(found) = &mut found {
+            found.attempts.sort();
+            found.attempts.dedup();
+        }
+        Ok(found)
+    }
+}
+
+impl Scanned {
+    fn go_on(&mut self) -> io::Result<()> {
+        let known = &mut self.known;
+        self.upto = scan(&self.file, self.upto, |place, record| match record {
+            Record::Taken(taken) => {
+                let item = known.entry(taken.digest).or_default();
+                (item.attempts, item.suspect) = (taken.attempts, taken.suspect);
+                if taken.running {
+                    item.reply = None;
+                }
+            }
+            Record::Reply { digest, kind, .. } => {
+                known.entry(digest).or_default().reply = Some((kind, place));
+            }
+            Record::Header(_) | Record::Acked { .. } | Record::Stopping { .. } | Record::Moved { .. } => {}
+        })?;
+        Ok(())
+    }
+
+    fn reply(&self, kind: ReplyKind, place: Place) -> io::Result<Option<(ReplyKind, Vec<u8>)>> {
+        let payload = read_at(&self.file, place)?;
+        Ok(match parse(&payload) {
+            Some(Record::Reply { body, .. }) => Some((kind, body.to_vec())),
+            _ => None,
+        })
+    }
+}

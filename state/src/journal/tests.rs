@@ -1,0 +1,235 @@
+//! Stories with real files. A journal that is dropped without `close` is what a kill -9 leaves.
+
+use super::*;
+use proptest::prelude::*;
+use std::os::unix::fs::FileExt;
+
+fn taken(n: u8, body: &[u8]) -> Taken<'_> {
+    let (time, digest) = (moment::now(), [n; 32]);
+    Taken { time, digest, running: true, suspect: false, attempts: vec![], sid: "0!s!w", body }
+}
+
+fn files(state: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(state.join("journal"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    files
+}
+
+fn found(journal: &mut Journal, n: u8) -> Option<(u32, bool, Option<Vec<u8>>)> {
+    let found = journal.find(&[n; 32]).unwrap()?;
+    Some((found.crashes(), found.suspect, found.reply.map(|(_, body)| body)))
+}
+
+#[test]
+fn a_reply_that_was_computed_before_a_kill_is_found_by_the_next_process() {
+    let state = tempfile::tempdir().unwrap();
+    let mut first = Journal::new(state.path(), true);
+    first.taken(&taken(1, b"one")).unwrap();
+    first.reply([1; 32], ReplyKind::Replied, b"reply").unwrap();
+    first.taken(&taken(2, b"two")).unwrap();
+    drop(first);
+    let mut second = Journal::new(state.path(), false);
+    assert_eq!(found(&mut second, 1), Some((0, false, Some(b"reply".to_vec()))));
+    assert_eq!(found(&mut second, 2), Some((1, false, None)));
+    assert_eq!(found(&mut second, 3), None);
+}
+
+#[test]
+fn attempts_are_counted_over_processes_until_it_is_answered() {
+    let state = tempfile::tempdir().unwrap();
+    for crashes in 0..4 {
+        let mut journal = Journal::new(state.path(), false);
+        let known = journal.find(&[1; 32]).unwrap();
+        let attempts = known.map_or(vec![], |found| found.attempts);
+        assert_eq!(attempts.len(), crashes);
+        journal.taken(&Taken { attempts, ..taken(1, b"x") }).unwrap();
+    }
+    let mut last = Journal::new(state.path(), false);
+    let attempts = last.find(&[1; 32]).unwrap().unwrap().attempts;
+    assert!(attempts.iter().all(|attempt| attempt.alone && attempt.pid == std::process::id()));
+    last.taken(&Taken { attempts, ..taken(1, b"x") }).unwrap();
+    last.reply([1; 32], ReplyKind::Failed, b"sorry").unwrap();
+    last.acked([1; 32]).unwrap();
+    drop(last);
+    let mut after = Journal::new(state.path(), false);
+    after.ready().unwrap();
+    assert!(after.live.is_empty(), "nothing is carried on");
+}
+
+#[test]
+fn two_in_hand_at_a_kill_are_suspect_and_count_only_when_alone() {
+    let state = tempfile::tempdir().unwrap();
+    let mut first = Journal::new(state.path(), false);
+    first.taken(&taken(1, b"")).unwrap();
+    first.taken(&taken(2, b"")).unwrap();
+    drop(first);
+    let mut second = Journal::new(state.path(), false);
+    assert_eq!(found(&mut second, 1), Some((0, true, None)));
+    let known = second.find(&[2; 32]).unwrap().unwrap();
+    assert!(known.suspect);
+    second.taken(&Taken { attempts: known.attempts, suspect: true, ..taken(2, b"") }).unwrap();
+    drop(second);
+    let mut third = Journal::new(state.path(), false);
+    assert_eq!(found(&mut third, 2), Some((1, false, None)));
+    assert_eq!(found(&mut third, 1), Some((0, true, None)), "the other is still to run alone");
+}
+
+#[test]
+fn an_end_that_was_announced_is_no_attempt() {
+    let state = tempfile::tempdir().unwrap();
+    let mut first = Journal::new(state.path(), false);
+    first.taken(&taken(1, b"")).unwrap();
+    first.stopping().unwrap();
+    first.close();
+    assert_eq!(files(state.path()).len(), 1, "what is in hand keeps the file");
+    let mut second = Journal::new(state.path(), false);
+    assert_eq!(found(&mut second, 1), Some((0, false, None)));
+}
+
+#[test]
+fn a_file_is_dropped_when_nothing_in_it_is_live() {
+    let state = tempfile::tempdir().unwrap();
+    let mut first = Journal::new(state.path(), false);
+    first.taken(&taken(1, b"")).unwrap();
+    drop(first);
+    let mut second = Journal::new(state.path(), false);
+    second.taken(&taken(1, b"")).unwrap();
+    second.reply([1; 32], ReplyKind::Forgotten, b"").unwrap();
+    second.acked([1; 32]).unwrap();
+    assert_eq!(files(state.path()).len(), 2);
+    second.close();
+    assert_eq!(files(state.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn the_file_of_a_process_that_lives_is_read_and_not_taken_over() {
+    let state = tempfile::tempdir().unwrap();
+    let mut first = Journal::new(state.path(), false);
+    let mut second = Journal::new(state.path(), false);
+    first.taken(&taken(1, b"")).unwrap();
+    first.reply([1; 32], ReplyKind::Replied, b"r").unwrap();
+    assert_eq!(found(&mut second, 1), Some((0, false, Some(b"r".to_vec()))));
+    assert!(second.live.is_empty());
+    first.taken(&taken(2, b"")).unwrap();
+    first.reply([2; 32], ReplyKind::Replied, b"s").unwrap();
+    assert_eq!(found(&mut second, 2), Some((0, false, Some(b"s".to_vec()))), "what came later is seen too");
+}
+
+#[test]
+fn it_goes_on_in_a_next_file_with_what_is_live_and_keeps_a_bounded_archive() {
+    let state = tempfile::tempdir().unwrap();
+    let mut journal = Journal::new(state.path(), false);
+    let body = vec![b'x'; 300 << 10];
+    journal.taken(&Taken { digest: [1; 32], ..taken(0, b"running") }).unwrap();
+    journal.taken(&Taken { digest: [2; 32], ..taken(0, b"answered") }).unwrap();
+    journal.reply([2; 32], ReplyKind::Replied, b"reply").unwrap();
+    for n in 3..=200 {
+        journal.taken(&taken(n, &body)).unwrap();
+        journal.acked([n; 32]).unwrap();
+    }
+    let size: u64 = files(state.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(journal.number > 10 && size < ARCHIVE + 2 * SEGMENT, "{} files, {size} bytes", journal.number);
+    drop(journal);
+    let mut next = Journal::new(state.path(), false);
+    assert_eq!(found(&mut next, 1), Some((1, false, None)));
+    assert_eq!(found(&mut next, 2), Some((0, false, Some(b"reply".to_vec()))));
+}
+
+#[test]
+fn a_reply_that_the_broker_wants_again_after_its_acknowledgement_is_found_in_the_archive() {
+    let state = tempfile::tempdir().unwrap();
+    let mut journal = Journal::new(state.path(), false);
+    let body = vec![b'x'; 300 << 10];
+    for n in 1..=30 {
+        journal.taken(&taken(n, b"")).unwrap();
+        journal.reply([n; 32], ReplyKind::Replied, &body).unwrap();
+        journal.acked([n; 32]).unwrap();
+    }
+    assert_eq!(found(&mut journal, 1), Some((0, false, Some(body))));
+}
+
+#[test]
+fn where_it_cannot_be_written_that_is_said_and_works_again_later() {
+    let state = tempfile::tempdir().unwrap();
+    fs::write(state.path().join("journal"), "a file in the way").unwrap();
+    let mut journal = Journal::new(state.path(), false);
+    assert!(journal.taken(&taken(1, b"")).is_err());
+    fs::remove_file(state.path().join("journal")).unwrap();
+    journal.taken(&taken(1, b"")).unwrap();
+}
+
+#[test]
+fn a_damaged_file_keeps_nobody_from_working_and_is_good_up_to_the_damage() {
+    let state = tempfile::tempdir().unwrap();
+    let mut first = Journal::new(state.path(), false);
+    first.taken(&taken(1, b"")).unwrap();
+    first.taken(&taken(2, b"body")).unwrap();
+    drop(first);
+    let file = files(state.path()).remove(0);
+    let (size, open) = (file.metadata().unwrap().len(), File::options().write(true).open(&file).unwrap());
+    open.write_all_at(b"?", size - 2).unwrap();
+    fs::write(state.path().join("journal/nonsense"), "not ours").unwrap();
+    fs::write(state.path().join("journal/x.000001"), vec![0xff; 100]).unwrap();
+    let mut second = Journal::new(state.path(), false);
+    assert_eq!(found(&mut second, 1), Some((1, false, None)));
+    assert_eq!(found(&mut second, 2), None);
+    assert!(state.path().join("journal/nonsense").exists());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whatever a process did, and wherever in its file the last write ended: the next one knows exactly what
+    /// the whole records say.
+    #[test]
+    fn a_process_may_end_in_the_middle_of_any_write(
+        steps in proptest::collection::vec((0..3u8, 0..4u8), 1..30), cut in 0.0..1.0f64,
+    ) {
+        let state = tempfile::tempdir().unwrap();
+        let mut journal = Journal::new(state.path(), false);
+        journal.ready().unwrap();
+        let file = files(state.path()).remove(0);
+        let length = || file.metadata().unwrap().len();
+        // Per message: running, reply.
+        let mut model: BTreeMap<u8, (bool, Option<Vec<u8>>)> = BTreeMap::new();
+        let mut after = vec![(length(), model.clone())];
+        for (step, n) in steps {
+            match step {
+                0 => {
+                    journal.taken(&taken(n, b"body")).unwrap();
+                    model.insert(n, (true, None));
+                }
+                1 => {
+                    journal.reply([n; 32], ReplyKind::Replied, &[n]).unwrap();
+                    model.insert(n, (false, Some(vec![n])));
+                }
+                _ => {
+                    journal.acked([n; 32]).unwrap();
+                    model.remove(&n);
+                }
+            }
+            after.push((length(), model.clone()));
+        }
+        drop(journal);
+        let begin = after[0].0;
+        let cut = begin + ((length() - begin) as f64 * cut) as u64;
+        File::options().write(true).open(&file).unwrap().set_len(cut).unwrap();
+        let (_, expected) = after.iter().rev().find(|(end, _)| *end <= cut).unwrap();
+        let mut next = Journal::new(state.path(), false);
+        next.ready().unwrap();
+        let running = expected.values().filter(|(running, _)| *running).count();
+        for n in 0..4u8 {
+            let carried = next.live.contains_key(&[n; 32]);
+            prop_assert_eq!(carried, expected.contains_key(&n));
+            if let Some((ran, reply)) = expected.get(&n) {
+                let crashes = u32::from(*ran && running == 1);
+                let suspect = *ran && running > 1;
+                prop_assert_eq!(found(&mut next, n), Some((crashes, suspect, reply.clone())));
+            }
+        }
+    }
+}

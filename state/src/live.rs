@@ -1,0 +1,137 @@
+//! What an exo process does now: `live/PID.json`, written by it when something changes, at most once a second.
+//!
+//! Made under a dot name and renamed, so that a reader sees a whole one. Removed at the end; one whose process
+//! was killed is known by its [`Process`], and removed by the next that starts.
+
+use crate::machine_id::Process;
+use crate::moment::Micros;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// What an exo process does now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Live {
+    /// The participant.
+    pub participant: String,
+    /// The host's name.
+    pub host: String,
+    /// The process.
+    pub process: Process,
+    /// When it started.
+    pub since: Micros,
+    /// When this was written.
+    pub written: Micros,
+    /// The work queue.
+    pub queue: String,
+    /// `consuming from QUEUE at PLACE`, or `not consuming: WHY`.
+    pub state: String,
+    /// Whether it takes work.
+    pub consuming: bool,
+    /// What handlers have in hand.
+    pub in_flight: Vec<InFlight>,
+    /// How many workitems this process has finished without an error.
+    pub done: u64,
+    /// How many with one.
+    pub failed: u64,
+}
+
+/// A workitem in hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InFlight {
+    /// `expid!subid!wfid`.
+    pub sid: String,
+    /// The process instance.
+    pub wfid: String,
+    /// Since when.
+    pub since: Micros,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+}
+
+/// The file of this process.
+#[derive(Debug)]
+pub struct LiveFile {
+    path: PathBuf,
+    new: PathBuf,
+}
+
+impl LiveFile {
+    /// The file of this process in a state folder. Removes those of processes that are gone.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn open(state: &Path) -> io::Result<Self> {
+        let dir = state.join("live");
+        fs::create_dir_all(&dir)?;
+        for (path, _) in read_files(&dir).into_iter().filter(|(_, live)| live.process.is_gone()) {
+            // Another that starts at the same time may have removed it.
+            let _ = fs::remove_file(path);
+        }
+        let pid = std::process::id();
+        Ok(Self { path: dir.join(format!("{pid}.json")), new: dir.join(format!(".{pid}.json")) })
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// What writing reports.
+    pub fn write(&self, live: &Live) -> io::Result<()> {
+        fs::write(&self.new, serde_json::to_vec(live)?)?;
+        fs::rename(&self.new, &self.path)
+    }
+}
+
+impl Drop for LiveFile {
+    fn drop(&mut self) {
+        // What is left is known to be of a process that is gone.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// What the exo processes of a participant do now, oldest first; without those that are gone.
+pub fn read(state: &Path) -> Vec<Live> {
+    let mut all: Vec<Live> = read_files(&state.join("live")).into_iter().map(|(_, live)| live).collect();
+    all.retain(|live| !live.process.is_gone());
+    all.sort_by_key(|live| live.since);
+    all
+}
+
+fn read_files(dir: &Path) -> Vec<(PathBuf, Live)> {
+    let files = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let visible = files.filter(|path| path.extension().is_some_and(|e| e == "json") && !is_hidden(path));
+    visible
+        .filter_map(|path| Some((path.clone(), serde_json::from_slice(&fs::read(path).ok()?).ok()?)))
+        .collect()
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_does_can_be_read_while_it_lives_and_no_longer() {
+        let state = tempfile::tempdir().unwrap();
+        assert_eq!(read(state.path()), []);
+        let file = LiveFile::open(state.path()).unwrap();
+        let in_flight = vec![InFlight { sid: "0!s!w".into(), wfid: "w".into(), since: 7, attempt: 1 }];
+        let live = Live { process: Process::own(), since: 5, in_flight, done: 3, ..Live::default() };
+        file.write(&live).unwrap();
+        assert_eq!(read(state.path()), std::slice::from_ref(&live));
+        let gone = Live { process: Process { started: 1, ..Process::own() }, ..live };
+        let left = state.path().join("live/1.json");
+        fs::write(&left, serde_json::to_vec(&gone).unwrap()).unwrap();
+        fs::write(state.path().join("live/2.json"), "{").unwrap();
+        assert_eq!(read(state.path()).len(), 1);
+        let _second = LiveFile::open(state.path()).unwrap();
+        assert!(!left.exists(), "the next that starts removes it");
+        drop(file);
+        assert_eq!(read(state.path()), []);
+    }
+}
