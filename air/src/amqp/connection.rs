@@ -19,6 +19,10 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// one heartbeat that its broker has gone.
 pub const HEARTBEAT: u16 = 30;
 
+/// The largest frame where the URL asks for none. lapin keeps two buffers of 32 frames for each connection and touches
+/// all of them: with the 128 KiB that brokers propose, that is 8 MiB a connection.
+pub const FRAME: u32 = 16 << 10;
+
 /// Certificates for `amqps://`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
@@ -83,6 +87,7 @@ impl Connection {
     pub async fn open(url: &str, name: &str, tls: &Tls) -> Result<Self, String> {
         let mut uri: AMQPUri = url.parse().map_err(|e| format!("cannot read the broker's url: {e}"))?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        uri.query.frame_max.get_or_insert(FRAME);
         let place = place(&uri);
         let cannot = |why: &str| format!("cannot connect to {place}: {why}");
         let plug = Plug::default();
