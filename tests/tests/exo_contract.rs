@@ -258,3 +258,30 @@ class ParticipantHandler(object):
         assert_eq!(exo.terminate().code, Some(0), "{}", python.display());
     }
 }
+
+/// "`skynet.env` and `NAME.env` … go into the environment before the import"; they come after what the account says.
+#[test]
+fn the_originals_env_files_are_the_environment_of_the_import() {
+    let handler = "
+import os
+SEEN = {name: os.environ.get(name) for name in ('HOME', 'FIRST', 'SECOND', 'http_proxy')}
+class ParticipantHandler(object):
+    def handle_wi(self, wid):
+        wid.fields.seen = SEEN
+";
+    let p = Participant::on_skynet(handler, "");
+    p.sandbox.write(
+        "skynet/skynet.env",
+        "# proxy\nexport http_proxy=\"http://proxy:3128\"\nFIRST=shared\nSECOND=shared\n",
+    );
+    p.sandbox.write("skynet/sizer.env", "SECOND=own\nHOME=/tmp/elsewhere\n");
+    let client = p.broker.client();
+    let _exo = p.start();
+    client.publish("sizer", workitem("w1", json!({})));
+    let seen = client.replies().receive_json()["fields"]["seen"].clone();
+    let proxy = "http://proxy:3128";
+    assert_eq!(
+        seen,
+        json!({"HOME": "/tmp/elsewhere", "FIRST": "shared", "SECOND": "own", "http_proxy": proxy})
+    );
+}

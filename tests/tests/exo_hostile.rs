@@ -16,11 +16,18 @@ class ParticipantHandler(object):
 
     def handle_wi(self, wid):
         wid.fields.pid = os.getpid()
+        what = wid.fields.do
         if not wid.redelivered:
-            getattr(self, wid.fields.do)(wid)
-        wid.fields.done = True
+            getattr(self, what)(wid)
+        if what not in ("clear", "no_fields"):
+            wid.fields.done = True
 
     def nothing(self, wid): pass
+    def clear(self, wid): wid.to_h().clear()
+    def no_fields(self, wid): wid.fields = [1]
+    def deep(self, wid):
+        place = wid.fields.as_dict()
+        for _ in range(100000): place = place.setdefault("down", {})
     def system_exit(self, wid): raise SystemExit(3)
     def interrupt(self, wid): raise KeyboardInterrupt()
     def sys_exit(self, wid): sys.exit("words")
@@ -98,6 +105,14 @@ fn the_participant_outlives_what_the_handler_does_to_its_process_and_still_ends_
         ("generator_exit", Some("GeneratorExit: ")),
         ("recursion", Some("RecursionError: maximum recursion depth exceeded")),
         ("memory", Some("MemoryError: ")),
+        ("clear", Some("TypeError: there are no fields any more")),
+        ("no_fields", Some("TypeError: fields is a list")),
+        (
+            "deep",
+            Some(
+                "ValueError: fields.down.down.down.down.down.down.down… is not JSON: it is nested too deeply",
+            ),
+        ),
         ("fork", None),
         ("fork_and_exit", None),
         ("threads", None),
@@ -122,7 +137,10 @@ fn the_participant_outlives_what_the_handler_does_to_its_process_and_still_ends_
                 "{what}"
             ),
         }
-        assert_eq!(reply["fields"]["pid"], exo.pid(), "{what}");
+        // Where nothing is left that could be sent, the workitem goes back as it came.
+        if !["clear", "no_fields", "deep"].contains(&what) {
+            assert_eq!(reply["fields"]["pid"], exo.pid(), "{what}");
+        }
     }
     exo.signal(Signal::SIGUSR1);
     exo.wait_until_it_says("0 in hand");
@@ -243,4 +261,26 @@ fn the_log_may_be_json_line_by_line() {
         }
     }
     assert!(levels.contains(&"INFO".to_owned()) && levels.contains(&"ERROR".to_owned()), "{out}");
+}
+
+/// Names from outside are in exo's and the handler's lines: none of them begins a line of its own.
+#[test]
+fn what_comes_from_outside_forges_no_line() {
+    for config in ["", "log_format = \"json\"\n"] {
+        let p = hostile(config);
+        let client = p.broker.client();
+        let mut exo = p.start();
+        let mut replies = client.replies();
+        for what in ["everything", "interrupt"] {
+            let wfid = format!("w\n ERROR sizer forged by {what}\r\u{1b}[31m");
+            client.publish("sizer", workitem(&wfid, json!({"do": what})));
+            assert_eq!(replies.receive_json()["fei"]["wfid"], wfid.as_str());
+        }
+        exo.signal(Signal::SIGTERM);
+        let out = exo.finish().out;
+        assert!(out.contains("forged by everything") && out.contains("forged by interrupt"), "{out}");
+        for line in out.lines() {
+            assert!(!line.starts_with(" ERROR sizer forged") && !line.contains(['\r', '\u{1b}']), "{line:?}");
+        }
+    }
 }

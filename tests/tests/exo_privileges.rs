@@ -213,3 +213,31 @@ fn what_root_cannot_trust_is_refused_with_its_repair() {
     refused(&environment, "", "chmod go-w @/skynet/sizer.env");
     refused(&|_| {}, "user = \"no-such-account\"\n", "there is no account no-such-account");
 }
+
+/// "`user` … ignored (must be absent or oneself) when not started as root."
+#[test]
+fn started_by_anybody_else_a_participant_can_only_be_oneself() {
+    if !is_root() {
+        return;
+    }
+    for (config, refused) in [("user = \"daemon\"\n", true), ("user = \"nobody\"\n", false), ("", false)] {
+        let p = Participant::on_skynet(LOOKER, config);
+        chown(p.sandbox.folder("participants"), Some(65534), None).unwrap();
+        // What root would not believe is one's own affair.
+        fs::set_permissions(p.sandbox.path("sizer/sizer.py"), fs::Permissions::from_mode(0o666)).unwrap();
+        let mut exo = p.sandbox.start("sh", &["-c", "cd sizer && exec setuidgid nobody exo 2>&1"]);
+        if refused {
+            let done = exo.finish();
+            assert_eq!(
+                done.told(),
+                (111, "exo: fatal: cannot become daemon: started as nobody, not as root\n", "")
+            );
+        } else {
+            exo.wait_until_it_says("consuming");
+            assert_eq!(
+                ask(&p, "w1", json!({}))["fields"]["uids"],
+                json!(["65534", "65534", "65534", "65534"])
+            );
+        }
+    }
+}

@@ -5,6 +5,7 @@ Called by the extension module only. What a handler raises never leaves these me
 
 import json
 import os
+import signal
 import sys
 import threading
 
@@ -36,7 +37,6 @@ def load(settings_json):
 
 def _free_signals():
     """Makes way for our own signal handlers; whether the handler's module had installed some."""
-    import signal
     replaced = False
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
         here = signal.getsignal(number)

@@ -51,9 +51,11 @@ class _Out(object):
                     rest = rest[os.write(self._fd, rest):]
                 except BlockingIOError:  # a program that shares our output made it non-blocking
                     select.select((), (self._fd,), ())
+                except OSError:  # nobody reads the log any more: no reason for a print to fail
+                    return
 
     def _plain(self, level, wfid, line):
-        return "%5s %s%s: %s\n" % (level, self._name, " " + wfid if wfid else "", line.replace("\r", "\\r"))
+        return "%5s %s%s: %s\n" % (level, self._name, " " + _visible(wfid) if wfid else "", line.replace("\r", "\\r"))
 
     def _json(self, level, wfid, line):
         import json
@@ -64,6 +66,14 @@ class _Out(object):
             entry["wfid"] = wfid
         entry["message"] = line.encode("utf-8", "backslashreplace").decode()
         return json.dumps(entry, ensure_ascii=False) + "\n"
+
+
+def _visible(text):
+    """The text with its control characters shown: it came from outside, and a line end in it would forge lines."""
+    if text.isprintable():
+        return text
+    named = {"\n": "\\n", "\r": "\\r", "\t": "\t"}
+    return "".join(named.get(c, "\\u{%x}" % ord(c)) if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
 
 
 class Lines(io.TextIOBase):
@@ -227,8 +237,7 @@ class about(object):
     """While a workitem is in hand: its wfid goes before each line of this thread."""
 
     def __init__(self, wfid, handled=False):
-        # It came from outside: a line end in it would forge lines.
-        self._wfid = "".join(c if c.isprintable() else "?" for c in str(wfid)) if wfid else ""
+        self._wfid = str(wfid) if wfid else ""
         self._handled = handled
 
     def __enter__(self):
