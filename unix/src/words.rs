@@ -125,4 +125,14 @@ mod tests {
         let e = io::Error::other("no such service");
         assert_eq!(Words(&e).to_string(), "no such service");
     }
+
+    /// The table of docs/reference/error-words.md. When this fails, put there what it shows.
+    #[test]
+    fn the_reference_has_the_same_words() {
+        let name = |number: i32| format!("{:?}", nix::errno::Errno::from_raw(number));
+        let rows: String =
+            WORDS.iter().map(|(n, word)| format!("| {} | {n} | {word} |\n", name(*n))).collect();
+        let table = format!("| error | number | words |\n|---|---|---|\n{rows}");
+        assert!(include_str!("../../docs/reference/error-words.md").ends_with(&table), "{table}");
+    }
 }
