@@ -34,8 +34,8 @@ pub struct BadIni {
 
 /// The name in a section header such as `[boss]`.
 pub fn header(line: &str) -> Option<&str> {
-    let (name, _) = line.trim().strip_prefix('[')?.split_once(']')?;
-    (!name.is_empty()).then_some(name)
+    let (name, _) = line.trim().strip_prefix('[')?.rsplit_once(']')?;
+    (!name.is_empty()).then_some(name.trim())
 }
 
 /// Whether a text is of this form: it has a header that only the original's files have.
@@ -56,17 +56,21 @@ impl Ini {
         let mut section: Option<String> = None;
         // The key that a deeper line continues, and how deep it stands.
         let mut open: Option<(String, usize)> = None;
+        // Lines without anything within a value belong to it, where it goes on after them.
+        let mut blank = 0;
         for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let (number, content) = (at + 1, line.trim());
             if content.is_empty() || content.starts_with(['#', ';']) {
+                blank += usize::from(content.is_empty());
                 continue;
             }
+            let blank = std::mem::take(&mut blank);
             let depth = line.len() - line.trim_start().len();
             if let (Some(name), Some((key, own))) = (&section, &open)
                 && depth > *own
             {
                 if let Some(entry) = ini.sections.get_mut(name).and_then(|s| s.get_mut(key)) {
-                    entry.value.push('\n');
+                    entry.value.extend(std::iter::repeat_n('\n', blank + 1));
                     entry.value.push_str(content);
                 }
                 continue;
@@ -152,7 +156,9 @@ percent = 100%% sure
 broken = 5% off
 long = one
    two
+
  three = 3
+
 empty =
 
 [DEFAULT]
@@ -168,7 +174,7 @@ shared = yes
             ("participant", "code", Some("/usr/share/boss-skynet/notify.py")),
             ("participant", "percent", Some("100% sure")),
             ("participant", "broken", Some("5% off")),
-            ("participant", "long", Some("one\ntwo\nthree = 3")),
+            ("participant", "long", Some("one\ntwo\n\nthree = 3")),
             ("participant", "empty", Some("")),
             ("participant", "shared", Some("yes")),
             ("participant", "nothing", None),

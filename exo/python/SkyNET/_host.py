@@ -11,7 +11,7 @@ import threading
 
 from RuoteAMQP import launcher
 from RuoteAMQP.workitem import Workitem
-from SkyNET import _errors, _load, _log, _reply
+from SkyNET import _address, _errors, _load, _log, _reply
 from SkyNET.Control import Cancelled, ParticipantCtrl, WorkItemCtrl
 
 
@@ -65,9 +65,8 @@ class Host(object):
 
     def set_publisher(self, publish):
         """`publish(body)` returns when the broker has the message."""
-        from SkyNET import _config
         self._publish = publish
-        boss = _config.boss(self._settings["amqp"][0])
+        boss = _address.boss(self._settings["amqp"][0])
         launcher.own(tuple(boss[key] for key in ("amqp_host", "amqp_user", "amqp_pwd", "amqp_vhost")), self._send)
 
     def set_progress(self, progress):

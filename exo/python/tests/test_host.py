@@ -658,12 +658,12 @@ class TestHost(unittest.TestCase):
         self.assertIn("cannot read broken.conf: File contains no section headers", out)
 
     def test_the_account_is_in_the_boss_section_whatever_the_url_looks_like(self):
-        from SkyNET import _config
+        from SkyNET import _address
         for url, parts in [
                 ("amqp://u:p%40w@h:1/v", ("h:1", "u", "p@w", "v")), ("amqps://h", ("h:5671", "guest", "guest", "/")),
                 ("amqp://u:p@[::1]/a%2Fb?heartbeat=5", ("[::1]:5672", "u", "p", "a/b")),
                 ("amqp://u:a@b@h:7/", ("h:7", "u", "a@b", "/"))]:
-            self.assertEqual(tuple(_config.boss(url)[k] for k in ("amqp_host", "amqp_user", "amqp_pwd", "amqp_vhost")), parts)
+            self.assertEqual(tuple(_address.boss(url)[k] for k in ("amqp_host", "amqp_user", "amqp_pwd", "amqp_vhost")), parts)
 
     def test_signal_handlers_of_the_handlers_module_make_way_with_one_warning(self):
         _, out = self.result("""
