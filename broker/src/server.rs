@@ -9,7 +9,7 @@ use crate::settings::Settings;
 use crate::store::Store;
 use crate::wire::{self, Kind};
 use amq_protocol::protocol::{AMQPClass, connection};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
@@ -100,6 +100,7 @@ pub struct Server {
     outboxes: RefCell<HashMap<ConnectionId, Rc<Outbox>>>,
     last: RefCell<ConnectionId>,
     born: Instant,
+    cannot_write: Cell<bool>,
 }
 
 impl Server {
@@ -112,13 +113,14 @@ impl Server {
             outboxes: RefCell::default(),
             last: RefCell::default(),
             born: Instant::now(),
+            cannot_write: Cell::new(false),
         })
     }
 
-    /// Serves until `stop` says so or the store fails; then everything is on disk.
+    /// Serves until `stop` says so; then everything is on disk.
     ///
     /// # Errors
-    /// Why the store failed.
+    /// Why it is not.
     pub async fn run(
         self: Rc<Self>,
         listener: TcpListener,
@@ -127,19 +129,25 @@ impl Server {
     ) -> Result<(), String> {
         tokio::pin!(stop);
         let mut ticks = tokio::time::interval(TICK);
-        let result = loop {
+        loop {
             tokio::select! {
-                () = &mut stop => break Ok(()),
+                () = &mut stop => break,
                 _ = ticks.tick(), if self.broker.borrow().is_ticking() => {
                     self.broker.borrow_mut().tick(self.now());
                     self.flush();
                 }
                 Some(result) = stored.recv() => match result {
                     Ok(batch) => {
+                        if self.cannot_write.take() {
+                            info!("can write to disk again: what waited is confirmed");
+                        }
                         self.broker.borrow_mut().stored(batch);
                         self.flush();
                     }
-                    Err(e) => break Err(format!("cannot write to disk: {e}")),
+                    Err(e) => {
+                        self.cannot_write.set(true);
+                        warn!("cannot write to disk: {e} (nothing is confirmed until that is mended)");
+                    }
                 },
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
@@ -151,12 +159,10 @@ impl Server {
                     }
                 },
             }
-        };
-        self.flush();
-        if let Some(store) = self.store.borrow_mut().take() {
-            store.close();
         }
-        result
+        self.flush();
+        let store = self.store.borrow_mut().take();
+        store.map_or(Ok(()), Store::close).map_err(|e| format!("cannot write what came last to disk: {e}"))
     }
 
     fn now(&self) -> Moment {
@@ -168,7 +174,7 @@ impl Server {
         let mut broker = self.broker.borrow_mut();
         if broker.look_at_memory() {
             match broker.is_blocked() {
-                true => warn!("low on memory: publishers wait until consumers have taken some"),
+                true => warn!("low on memory: publishers wait until consumers, or the disk, have taken some"),
                 false => info!("enough memory again: publishers go on"),
             }
             self.outboxes.borrow().values().for_each(|outbox| outbox.more.notify_one());

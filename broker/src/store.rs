@@ -11,7 +11,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 /// A change.
 #[derive(Debug)]
@@ -84,15 +85,18 @@ const SINCE_VERSION_1: [&str; 5] = [
     "DROP TABLE binding",
 ];
 
+/// How long to wait before what could not be written is written again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// The writing side.
 pub struct Store {
     changes: Sender<(u64, Vec<Change>)>,
-    writer: std::thread::JoinHandle<()>,
+    writer: std::thread::JoinHandle<Result<(), String>>,
 }
 
 impl Store {
     /// Opens the store and starts its thread, which calls `stored` with the number of the last batch that is
-    /// written, and with the reason when it cannot write any more.
+    /// written, and once with the reason when it cannot write: it tries again until it can.
     ///
     /// # Errors
     /// What SQLite reports.
@@ -115,10 +119,12 @@ impl Store {
     }
 
     /// Returns when everything is on disk.
-    pub fn close(self) {
+    ///
+    /// # Errors
+    /// Why what came last could not be written.
+    pub fn close(self) -> Result<(), String> {
         drop(self.changes);
-        // A writer that panicked has nothing more to flush.
-        let _ = self.writer.join();
+        self.writer.join().unwrap_or_else(|_| Err("its thread has panicked".into()))
     }
 }
 
@@ -143,22 +149,41 @@ fn write_all(
     mut connection: Connection,
     inbox: &Receiver<(u64, Vec<Change>)>,
     mut stored: impl FnMut(Result<u64, String>),
-) {
+) -> Result<(), String> {
     while let Ok(first) = inbox.recv() {
-        let batches: Vec<_> = std::iter::once(first).chain(inbox.try_iter()).collect();
-        let last = batches.last().map_or(0, |(number, _)| *number);
-        let changes: Vec<_> = batches.into_iter().flat_map(|(_, changes)| changes).collect();
-        let written = write(&mut connection, &changes);
-        drop(changes);
-        let failed = written.is_err();
-        stored(written.map(|()| last).map_err(|e| e.to_string()));
-        if failed {
-            return;
+        let mut last = first.0;
+        let mut changes = first.1;
+        // What cannot be written is tried again, together with what comes meanwhile, for as long as it takes.
+        let mut failed = false;
+        loop {
+            for (number, more) in inbox.try_iter() {
+                last = number;
+                changes.extend(more);
+            }
+            let trouble = match write(&mut connection, &changes) {
+                Ok(()) => break,
+                Err(e) => e.to_string(),
+            };
+            if !failed {
+                stored(Err(trouble.clone()));
+            }
+            failed = true;
+            match inbox.recv_timeout(AGAIN) {
+                Ok((number, more)) => {
+                    last = number;
+                    changes.extend(more);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(trouble),
+            }
         }
+        drop(changes);
+        stored(Ok(last));
     }
     // The end is orderly: what only the kernel has goes to the disk, too.
     let _ = connection.pragma_update(None, "synchronous", "FULL");
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    Ok(())
 }
 
 fn write(connection: &mut Connection, changes: &[Change]) -> rusqlite::Result<()> {
@@ -356,6 +381,6 @@ mod tests {
         let binding = Binding { queue: "q".into(), key: "k".into(), arguments: Default::default() };
         assert_eq!(contents.bindings, [("/".into(), "e".into(), binding)]);
         assert_eq!(ids(&shelf), [(7, None)]);
-        store.close();
+        store.close().unwrap();
     }
 }

@@ -26,6 +26,7 @@ pub struct Broker {
 enum Kind {
     RabbitMq(&'static Node),
     Skynet { folder: String, process: Box<Running> },
+    Somebody,
 }
 
 impl Broker {
@@ -60,6 +61,11 @@ impl Broker {
         Self { port, user, password, vhost, kind: Kind::Skynet { folder, process } }
     }
 
+    /// A broker that the test has started itself.
+    pub fn somebody(port: u16, user: &str, password: &str, vhost: &str) -> Self {
+        Self { port, user: user.into(), password: password.into(), vhost: vhost.into(), kind: Kind::Somebody }
+    }
+
     /// `amqp://user:password@127.0.0.1:port/vhost`
     pub fn url(&self) -> String {
         let password = self.password.replace('\'', "%27");
@@ -76,6 +82,7 @@ impl Broker {
         match &mut self.kind {
             Kind::Skynet { process, .. } => process,
             Kind::RabbitMq(_) => panic!("the RabbitMQ node is shared by all tests"),
+            Kind::Somebody => panic!("its process is the test's"),
         }
     }
 
@@ -84,6 +91,7 @@ impl Broker {
         match &mut self.kind {
             Kind::Skynet { folder, process } => **process = start(sandbox, folder, self.port),
             Kind::RabbitMq(_) => panic!("the RabbitMQ node is shared by all tests"),
+            Kind::Somebody => panic!("its process is the test's"),
         }
     }
 
@@ -91,7 +99,7 @@ impl Broker {
     pub fn close_connections(&self) {
         match &self.kind {
             Kind::RabbitMq(node) => node.close_connections(&self.vhost),
-            Kind::Skynet { .. } => panic!("end the process instead"),
+            Kind::Skynet { .. } | Kind::Somebody => panic!("end the process instead"),
         }
     }
 
@@ -99,7 +107,7 @@ impl Broker {
     pub fn queues(&self) -> Vec<String> {
         match &self.kind {
             Kind::RabbitMq(node) => node.queues(&self.vhost),
-            Kind::Skynet { .. } => panic!("our own broker does not list its queues"),
+            Kind::Skynet { .. } | Kind::Somebody => panic!("our own broker does not list its queues"),
         }
     }
 }
