@@ -230,6 +230,7 @@ fn every_python_of_this_machine_from_3_9_on_can_be_the_interpreter() {
         }
     }
     assert!(!pythons.is_empty());
+    pythons.push(tests::checkout().join("target/tests/venv/bin/python3"));
     let handler = "
 import sys
 class ParticipantHandler(object):

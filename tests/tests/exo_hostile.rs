@@ -79,6 +79,17 @@ class ParticipantHandler(object):
         ctypes.string_at(1)
     def kill(self, wid):
         os.kill(os.getpid(), 9)
+    def sleep(self, wid):
+        print("sleeps")
+        time.sleep(1000)
+    def hold_the_interpreter(self, wid):
+        print("sleeps")
+        sum(range(10 ** 15))
+    def swallow(self, wid):
+        print("sleeps")
+        while True:
+            try: time.sleep(1000)
+            except BaseException: pass
 "#;
 
 fn hostile(config: &str) -> Participant {
@@ -282,5 +293,21 @@ fn what_comes_from_outside_forges_no_line() {
         for line in out.lines() {
             assert!(!line.starts_with(" ERROR sizer forged") && !line.contains(['\r', '\u{1b}']), "{line:?}");
         }
+    }
+}
+
+/// "At the end the unfinished workitems go back to the queue, exit": also when the handler can be reached by nothing.
+#[test]
+fn a_handler_that_never_ends_is_ended_after_the_grace_and_its_workitem_goes_back() {
+    for what in ["sleep", "hold_the_interpreter", "swallow"] {
+        let p = hostile("grace = \"1s\"\n");
+        let client = p.broker.client();
+        client.declare("ruote_workitems");
+        let mut exo = p.start();
+        client.publish("sizer", workitem("w1", json!({"do": what})));
+        exo.wait_until_it_says("sleeps");
+        exo.signal(Signal::SIGTERM);
+        let done = exo.finish();
+        assert_eq!((done.code, client.depth("sizer")), (Some(0), 1), "{what}: {}", done.out);
     }
 }

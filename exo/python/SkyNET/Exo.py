@@ -6,10 +6,10 @@ from SkyNET.Control import ParticipantCtrl, WorkItemCtrl
 class Exo(object):
     """The exoskeleton. For something clever, name a subclass in config.exo: `exoskeleton = "module:Class"`.
 
-        class Counting(SkyNET.Exo):
+        class Locking(SkyNET.Exo):
             def consume(self, wid):
-                self.log.info("number %d", self.count)
-                super().consume(wid)
+                with lock_of(wid.fields.project):
+                    super().consume(wid)
 
     `name`, `queue`, `log` (a logger) and `config` (a ConfigParser) are there from the start, `handler` once it is
     made. Four methods may be overridden: make_handler, consume, on_error, on_control.

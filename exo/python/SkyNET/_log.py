@@ -79,6 +79,9 @@ def _visible(text):
 class Lines(io.TextIOBase):
     """Standard output or error of a handler. A line is written when it ends."""
 
+    name = "<log>"
+    line_buffering = write_through = True
+
     def __init__(self, out, level, fd):
         self._out, self._level, self._fd, self._parts = out, level, fd, {}
         self._buffer = _Bytes(self)
@@ -104,6 +107,9 @@ class Lines(io.TextIOBase):
 
     def isatty(self):
         return False
+
+    def reconfigure(self, **_):
+        """There is nothing to change about a log."""
 
     def close(self):
         """Flushes. A handler that closes its output may still want to say why it dies."""

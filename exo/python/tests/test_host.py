@@ -411,6 +411,26 @@ class TestHost(unittest.TestCase):
             self.assertIn(says, out)
         self.assertEqual(kind, "reply")
 
+    def test_what_else_is_done_to_an_output(self):
+        (kind, _, _), out = self.result("""
+            import codecs, io, sys
+            class ParticipantHandler(object):
+                def handle_wi(self, wid):
+                    sys.stdout.reconfigure(line_buffering=True)
+                    codecs.getwriter("utf8")(sys.stdout.buffer).write(u"by codec \u00e9\\n")
+                    wrapped = io.TextIOWrapper(sys.stdout.buffer, "latin-1", write_through=True)
+                    wrapped.write("wrapped\\n")
+                    del wrapped
+                    sys.stdout.writelines(["one\\n", "two\\n"])
+                    print("no end", end=""); sys.stdout.flush()
+                    print(sys.stdout.name, sys.stdout.encoding, sys.stdout.isatty(), sys.stdout.closed, sys.stdout.fileno())
+                    try: sys.stdout.write(b"bytes")
+                    except TypeError as e: print(e)
+            """)
+        lines = [line.split("w1: ")[1] for line in out.splitlines() if "w1: " in line]
+        self.assertEqual(lines, ["by codec \u00e9", "wrapped", "one", "two", "no end", "<log> utf-8 False False 1",
+                                 "write() argument must be str, not bytes"], out)
+
     def test_lines_as_json(self):
         _, out = self.result("""
             import sys
