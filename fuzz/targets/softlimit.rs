@@ -9,9 +9,9 @@ use tools::options::parse;
 
 fuzz_target!(|bytes: &[u8]| {
     let words = || bytes.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec()));
-    let _ = parse(words(), |letter| b"nNxX".contains(&letter).then_some(false));
+    let _ = parse(words(), |letter| b"nNxX".contains(&letter).then_some(false), |_| true);
     let takes = |letter| OPTIONS.iter().any(|(known, _)| *known == letter).then_some(true);
-    let Ok(options) = parse(words(), takes) else { return };
+    let Ok(options) = parse(words(), takes, |_| true) else { return };
     assert!(options.operands.len() + options.given.len() <= words().count());
     for (_, argument) in options.given {
         let argument = argument.expect("each takes one");

@@ -1,5 +1,5 @@
-//! Options as daemontools reads them: single letters, combined at will, before the first directory; `--` ends
-//! them.
+//! Options as daemontools reads them: single letters, combined at will, before the first directory; a word that
+//! begins with `--` ends them.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -28,7 +28,7 @@ pub fn parse(
     let mut letters = Vec::new();
     let mut args = args.into_iter().peekable();
     while let Some(arg) = args.next_if(|arg| arg.len() > 1 && arg.as_bytes()[0] == b'-') {
-        if arg == "--" {
+        if arg.as_bytes().starts_with(b"--") {
             break;
         }
         for &letter in &arg.as_bytes()[1..] {

@@ -54,7 +54,7 @@ fn usage_and_trouble_are_told_as_daemontools_tells_them(programs: Programs) {
 /// "svc and svstat without a directory exit 0 silently."
 fn svc_without_a_directory_does_nothing(programs: Programs) {
     let sandbox = Sandbox::with(programs);
-    for options in [&[][..], &["-u"], &["-dx"], &["--"]] {
+    for options in [&[][..], &["-u"], &["-dx"], &["--"], &["-u", "--nonsense"]] {
         assert_eq!(sandbox.run("svc", options).told(), (0, "", ""), "{options:?}");
     }
 }

@@ -82,7 +82,7 @@ fn the_status_of_a_service_that_is_down(programs: Programs) {
 /// up`, `, paused`, `, want up`, `, want down`"; what a supervise never writes is told as it is, too.
 fn svstat_says_what_the_status_bytes_say(programs: Programs) {
     let sandbox = Sandbox::with(programs);
-    let table: [(u32, u8, u8, bool, &str); 12] = [
+    let table: [(u32, u8, u8, bool, &str); 15] = [
         (42, 0, b'u', false, "up (pid 42) N seconds"),
         (42, 0, b'u', true, "up (pid 42) N seconds, normally down"),
         (42, 1, b'u', true, "up (pid 42) N seconds, normally down, paused"),
@@ -90,6 +90,9 @@ fn svstat_says_what_the_status_bytes_say(programs: Programs) {
         (42, 1, b'd', true, "up (pid 42) N seconds, normally down, paused, want down"),
         (42, 0, 0, false, "up (pid 42) N seconds"),
         (16_909_060, 0, 0, false, "up (pid 16909060) N seconds"),
+        (u32::MAX, 0, b'u', false, "up (pid 4294967295) N seconds"),
+        (42, 2, b'o', false, "up (pid 42) N seconds, paused"),
+        (0, 1, 7, true, "down N seconds"),
         (0, 0, b'u', true, "down N seconds, want up"),
         (0, 0, b'u', false, "down N seconds, normally up, want up"),
         (0, 0, b'd', false, "down N seconds, normally up"),

@@ -37,6 +37,8 @@ fn usage_is_told_as_daemontools_tells_it(programs: Programs) {
             ("setlock -- -file echo a -n", 0, "a -n\n", ""),
             ("setlock - echo dash is a file", 0, "dash is a file\n", ""),
             ("setlock -n -- file echo ran", 0, "ran\n", ""),
+            ("setlock --nonsense file echo ran", 0, "ran\n", ""),
+            ("setlock -n- file true", 100, "", &format!("setlock: illegal option -- -\n{USAGE}")),
             ("setlock file -n true", 111, "", "setlock: fatal: unable to run -n: file does not exist\n"),
         ],
     );

@@ -22,7 +22,7 @@ const USAGE: &str = "softlimit: usage: softlimit [-a allbytes] [-c corebytes] [-
 
 fn usage_and_trouble_are_told_as_daemontools_tells_them(programs: Programs) {
     let sandbox = Sandbox::with(programs);
-    let table: [(&str, &str); 7] = [
+    let table: [(&str, &str); 9] = [
         ("softlimit", ""),
         ("softlimit -c 1", ""),
         ("softlimit -c", "softlimit: option requires an argument -- c\n"),
@@ -30,6 +30,9 @@ fn usage_and_trouble_are_told_as_daemontools_tells_them(programs: Programs) {
         // The argument of -c is z.
         ("softlimit -cz true", ""),
         ("softlimit --", ""),
+        // The first that is wrong is told.
+        ("softlimit -c x -z", ""),
+        ("softlimit -z -c x", "softlimit: illegal option -- z\n"),
         ("softlimit -c 1 -t", "softlimit: option requires an argument -- t\n"),
     ];
     for (line, first) in table {

@@ -1,5 +1,5 @@
 //! Options as daemontools reads them: single letters before the first operand, combined at will, their arguments
-//! attached or in the next word; `--` ends them, `-` is an operand.
+//! attached or in the next word; a word that begins with `--` ends them, `-` is an operand.
 
 use crate::failure::{Failure, say};
 use std::ffi::OsString;
@@ -21,21 +21,24 @@ pub enum Wrong {
     Illegal(u8),
     /// Its argument is missing.
     Incomplete(u8),
+    /// Its argument makes no sense.
+    Senseless(u8),
 }
 
 /// Splits words (without the program's name). `takes` says of a letter whether it takes an argument; `None` for one
-/// that is no option.
+/// that is no option; `makes_sense` says of an argument whether its option can take it.
 ///
 /// # Errors
 /// The first option that is wrong.
 pub fn parse(
     words: impl IntoIterator<Item = OsString>,
     takes: impl Fn(u8) -> Option<bool>,
+    makes_sense: impl Fn(&[u8]) -> bool,
 ) -> Result<Options, Wrong> {
     let mut given = vec![];
     let mut words = words.into_iter().peekable();
     while let Some(word) = words.next_if(|word| word.len() > 1 && word.as_bytes()[0] == b'-') {
-        if word == "--" {
+        if word.as_bytes().starts_with(b"--") {
             break;
         }
         let mut letters = &word.as_bytes()[1..];
@@ -46,6 +49,9 @@ pub fn parse(
                 true if rest.is_empty() => Some(words.next().ok_or(Wrong::Incomplete(letter))?.into_vec()),
                 true => Some(std::mem::take(&mut letters).to_vec()),
             };
+            if argument.as_deref().is_some_and(|argument| !makes_sense(argument)) {
+                return Err(Wrong::Senseless(letter));
+            }
             given.push((letter, argument));
         }
     }
@@ -53,15 +59,16 @@ pub fn parse(
 }
 
 impl From<Wrong> for Failure {
-    /// Says what is wrong, under the name the program was called by; the usage follows.
+    /// Says what is wrong, under the name the program was called by; the usage follows. Of an argument without sense
+    /// the usage says enough.
     fn from(wrong: Wrong) -> Self {
         let called = std::env::args_os().next().unwrap_or_default();
         let name = called.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let (what, letter): (&[u8], u8) = match wrong {
-            Wrong::Illegal(letter) => (b": illegal option -- ", letter),
-            Wrong::Incomplete(letter) => (b": option requires an argument -- ", letter),
-        };
-        say(&[name, what, &[letter]]);
+        match wrong {
+            Wrong::Illegal(letter) => say(&[name, b": illegal option -- ", &[letter]]),
+            Wrong::Incomplete(letter) => say(&[name, b": option requires an argument -- ", &[letter]]),
+            Wrong::Senseless(_) => {}
+        }
         Self::Usage
     }
 }
@@ -77,7 +84,10 @@ mod tests {
             b'o' => Some(true),
             _ => None,
         };
-        let options = parse(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from), takes)?;
+        let options =
+            parse(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from), takes, |argument| {
+                argument != b"bad"
+            })?;
         let given = options.given.iter().map(|(letter, argument)| match argument {
             None => char::from(*letter).to_string(),
             Some(argument) => format!("{}={}", char::from(*letter), String::from_utf8_lossy(argument)),
@@ -102,6 +112,7 @@ mod tests {
             ("-- -n x", "| -n x"),
             ("-n -- -n", "n | -n"),
             ("- x", "| - x"),
+            ("--nz -n x", "| -n x"),
         ] {
             assert_eq!(split(line).as_deref(), Ok(expected), "{line}");
         }
@@ -110,6 +121,8 @@ mod tests {
     #[test]
     fn the_first_wrong_option_is_told() {
         assert_eq!(split("-nz -o"), Err(Wrong::Illegal(b'z')));
+        assert_eq!(split("-n-"), Err(Wrong::Illegal(b'-')));
+        assert_eq!(split("-o bad -z"), Err(Wrong::Senseless(b'o')));
         assert_eq!(split("-n -o"), Err(Wrong::Incomplete(b'o')));
     }
 }

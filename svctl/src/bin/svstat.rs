@@ -66,7 +66,8 @@ fn inspect() -> Result<String, String> {
 fn line(status: &Status, normally_up: bool, now: Tai64n) -> String {
     let seconds = status.since.age_at(now).as_secs();
     let mut line = match status.pid {
-        Some(pid) => format!("up (pid {pid}) {seconds} seconds"),
+        // daemontools reads the pid without a sign.
+        Some(pid) => format!("up (pid {}) {seconds} seconds", pid.cast_unsigned()),
         None => format!("down {seconds} seconds"),
     };
     let up = status.pid.is_some();

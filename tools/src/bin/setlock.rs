@@ -22,7 +22,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode, Failure> {
     let takes = |letter| b"nNxX".contains(&letter).then_some(false);
-    let options = options::parse(std::env::args_os().skip(1), takes)?;
+    let options = options::parse(std::env::args_os().skip(1), takes, |_| true)?;
     let [file, child @ ..] = options.operands.as_slice() else { return Err(Failure::Usage) };
     if child.is_empty() {
         return Err(Failure::Usage);

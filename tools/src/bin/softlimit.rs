@@ -23,7 +23,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<Infallible, Failure> {
     let takes = |letter| OPTIONS.iter().any(|(known, _)| *known == letter).then_some(true);
-    let options = options::parse(std::env::args_os().skip(1), takes)?;
+    let options =
+        options::parse(std::env::args_os().skip(1), takes, |argument| Limit::parse(argument).is_some())?;
     let mut limits = vec![];
     for (letter, argument) in &options.given {
         let limit = Limit::parse(argument.as_deref().unwrap_or_default()).ok_or(Failure::Usage)?;
