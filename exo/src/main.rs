@@ -29,8 +29,9 @@ use std::sync::Arc;
 const HELP: &str = "\
 exo [CONFIG]: runs a participant: hands workitems from its queue to its handler and sends the replies.
 
-CONFIG defaults to ./config.exo; settings of the whole tree are read first, from /etc/boss/boss.conf or
-$SKYNET_HOME/boss.conf. Usually started by the ./run of a service directory.
+CONFIG defaults to ./config.exo (TOML). It may be a file of the original SkyNET, or supervisor's for one (INI).
+Settings of the whole tree are read first, from /etc/boss/boss.conf or $SKYNET_HOME/boss.conf. Usually started
+by the ./run of a service directory.
 
   --help      this text
   --version   the version

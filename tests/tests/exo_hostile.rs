@@ -299,6 +299,7 @@ fn what_comes_from_outside_forges_no_line() {
 /// "At the end the unfinished workitems go back to the queue, exit": also when the handler can be reached by nothing.
 #[test]
 fn a_handler_that_never_ends_is_ended_after_the_grace_and_its_workitem_goes_back() {
+    let mut ending = vec![];
     for what in ["sleep", "hold_the_interpreter", "swallow"] {
         let p = hostile("grace = \"1s\"\n");
         let client = p.broker.client();
@@ -307,6 +308,9 @@ fn a_handler_that_never_ends_is_ended_after_the_grace_and_its_workitem_goes_back
         client.publish("sizer", workitem("w1", json!({"do": what})));
         exo.wait_until_it_says("sleeps");
         exo.signal(Signal::SIGTERM);
+        ending.push((what, client, exo, p));
+    }
+    for (what, client, exo, _p) in &mut ending {
         let done = exo.finish();
         assert_eq!((done.code, client.depth("sizer")), (Some(0), 1), "{what}: {}", done.out);
     }

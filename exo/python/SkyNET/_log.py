@@ -14,6 +14,8 @@ import time
 _local = threading.local()
 _LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR"}
 _IN_HAND = []
+# A line that is printed in pieces and does not end is cut when it is so long: it would be kept for ever.
+_LONGEST = 1 << 20
 
 
 def _wfid():
@@ -83,7 +85,7 @@ class Lines(io.TextIOBase):
     line_buffering = write_through = True
 
     def __init__(self, out, level, fd):
-        self._out, self._level, self._fd, self._parts = out, level, fd, {}
+        self._out, self._level, self._fd, self._parts, self._held = out, level, fd, {}, {}
         self._buffer = _Bytes(self)
 
     @property
@@ -121,10 +123,19 @@ class Lines(io.TextIOBase):
         head, newline, tail = text.rpartition("\n")
         me = threading.get_ident()
         if newline:
-            self._out.say(self._level, "".join(self._parts.pop(me, ())) + head)
+            self._out.say(self._level, self._begun(me) + head)
         if tail:
-            self._parts.setdefault(me, []).append(tail)
+            begun = self._parts.setdefault(me, [])
+            begun.append(tail)
+            self._held[me] = self._held.get(me, 0) + len(tail)
+            if len(begun) > 1 and self._held[me] > _LONGEST:
+                self.flush()
         return len(text)
+
+    def _begun(self, me):
+        """The line that a thread has begun, which is out with this."""
+        self._held.pop(me, None)
+        return "".join(self._parts.pop(me, ()))
 
     def flush(self):
         if self._parts.get(threading.get_ident()):
@@ -133,7 +144,7 @@ class Lines(io.TextIOBase):
     def flush_all(self):
         """Writes the half lines of all threads."""
         for me in list(self._parts):
-            self._out.say(self._level, "".join(self._parts.pop(me, ())))
+            self._out.say(self._level, self._begun(me))
 
 
 class _Bytes(io.RawIOBase):

@@ -431,6 +431,14 @@ class TestHost(unittest.TestCase):
         self.assertEqual(lines, ["by codec \u00e9", "wrapped", "one", "two", "no end", "<log> utf-8 False False 1",
                                  "write() argument must be str, not bytes"], out)
 
+    def test_a_line_that_never_ends_is_cut_and_nothing_of_it_is_lost(self):
+        _, out = self.result("""
+            class ParticipantHandler(object):
+                def handle_wi(self, wid):
+                    for i in range(3000): print("." * 1000, end="")
+            """)
+        self.assertEqual((out.count("."), out.count("w1: ...")), (3000000, 3))
+
     def test_lines_as_json(self):
         _, out = self.result("""
             import sys
