@@ -11,6 +11,10 @@ pub enum Command {
     Down,
     /// Want nothing further; start the service if it is down.
     Once,
+    /// Want nothing further; start nothing.
+    AtMostOnce,
+    /// Want the service up, by another process: stop it if it runs, then start it.
+    Restart,
     /// Send STOP.
     Pause,
     /// Send CONT.
@@ -32,8 +36,8 @@ pub struct Row {
     pub name: &'static str,
 }
 
-/// All letters in the order in which daemontools lists them.
-pub const TABLE: [Row; 11] = [
+/// All letters: those of daemontools in the order in which it lists them, then those of its successors.
+pub const TABLE: [Row; 18] = [
     row(b'u', Command::Up, "up"),
     row(b'd', Command::Down, "down"),
     row(b'o', Command::Once, "once"),
@@ -45,6 +49,13 @@ pub const TABLE: [Row; 11] = [
     row(b'i', Command::Signal(Signal::SIGINT), "interrupt"),
     row(b't', Command::Signal(Signal::SIGTERM), "term"),
     row(b'k', Command::Signal(Signal::SIGKILL), "kill"),
+    row(b'q', Command::Signal(Signal::SIGQUIT), "quit"),
+    row(b'1', Command::Signal(Signal::SIGUSR1), "usr1"),
+    row(b'2', Command::Signal(Signal::SIGUSR2), "usr2"),
+    row(b'w', Command::Signal(Signal::SIGWINCH), "winch"),
+    row(b'y', Command::Signal(Signal::SIGWINCH), "winch"),
+    row(b'O', Command::AtMostOnce, "at most once"),
+    row(b'r', Command::Restart, "restart"),
 ];
 
 const fn row(letter: u8, command: Command, name: &'static str) -> Row {

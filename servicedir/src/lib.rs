@@ -5,6 +5,7 @@
 //! NAME/down                its presence: do not start at first
 //! NAME/log/                a service directory of its own; its run reads NAME's standard output
 //! NAME/supervise/lock      one supervise per directory, and which             [station], [holder]
+//! NAME/service.toml        settings, read by service-config                   [policy]
 //! NAME/supervise/control   FIFO: one letter per command                       [control], [client]
 //! NAME/supervise/ok        FIFO: can be opened for writing while supervise runs [client]
 //! NAME/supervise/status    18 bytes of daemontools, then ours                 [status]
@@ -19,5 +20,6 @@ pub mod control;
 pub mod errand;
 pub mod holder;
 pub mod names;
+pub mod policy;
 pub mod station;
 pub mod status;

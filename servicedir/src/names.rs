@@ -18,3 +18,14 @@ pub const OK: &str = "supervise/ok";
 pub const STATUS: &str = "supervise/status";
 /// The next status, until it is renamed.
 pub const STATUS_NEW: &str = "supervise/status.new";
+/// The service's settings.
+pub const SERVICE_TOML: &str = "service.toml";
+/// Where settings come from: ours, and the files of s6 that say the same.
+pub const SETTINGS: [&str; 5] =
+    [SERVICE_TOML, "notification-fd", "timeout-kill", "timeout-finish", "down-signal"];
+/// What supervise runs before the first `run`.
+pub const START: &str = "start";
+/// What supervise runs after each `run`.
+pub const FINISH: &str = "finish";
+/// The same, as daemontools-encore names it.
+pub const STOP: &str = "stop";

@@ -7,26 +7,32 @@
 //! | 16 | paused: 1 or 0 |
 //! | 17 | wanted: `u`, `d`, or 0 (once, or nothing wanted) |
 //! | 18 | version of what follows: 1 |
-//! | 19 | state: 0 down, 1 up, 2 backoff |
-//! | 20 | flags: 1 ready, 2 adopted |
+//! | 19 | state: 0 down, 1 up, 2 backoff, 3 starting, 4 stopping, 5 finishing, 6 failed for good |
+//! | 20 | flags: 1 ready, 2 adopted, 4 the process leads a session of its own |
 //! | 21 | reserved: 0 |
 //! | 22-25 | restarts since supervise started, little-endian |
 //! | 26-27 | how the child last ended: 0 not yet, 1 code, 2 signal, 3 unknown; then the code or signal |
 //! | 28-29 | reserved: 0 |
 //! | 30-41 | TAI64N of readiness; zero = not ready |
 //! | 42-53 | TAI64N of the end of the backoff; zero = none |
-//! | 54-61 | start time of the pid in clock ticks since boot, little-endian |
-//! | 62-77 | boot id under which the pid was started |
+//! | 54-61 | start time of the process in clock ticks since boot, little-endian |
+//! | 62-77 | boot id under which it was started |
+//! | 78-81 | pid of the `./start`, `./finish` or `./stop` that runs, little-endian; zero = none does |
+//! | 82-85 | pid of the supervise that wrote this, little-endian; zero = it has ended as it was told to |
+//! | 86-93 | start time of that supervise, little-endian |
+//! | 94-97 | milliseconds between the signal that asks to stop and KILL, little-endian; zero = no KILL |
 //!
+//! The process is that of the pid in bytes 12-15, or, where there is none, of that in bytes 78-81.
 //! Readers of daemontools read 18 bytes and ignore the rest; we read 18 where there is no more.
 
+use std::time::Duration;
 use unix::process::{Exit, Identity};
 use unix::tai64n::Tai64n;
 
 /// Length of the part that daemontools knows.
 pub const PLAIN: usize = 18;
 /// Length of the whole.
-pub const FULL: usize = 78;
+pub const FULL: usize = 98;
 const VERSION: u8 = 1;
 
 /// What the service is wanted to be.
@@ -49,6 +55,39 @@ pub enum State {
     Up,
     /// Not running, to be started when the backoff ends.
     Backoff,
+    /// Being started: its settings are read, or `./start` runs.
+    Starting,
+    /// Running, and asked to stop.
+    Stopping,
+    /// Not running any more: `./finish` or `./stop` runs.
+    Finishing,
+    /// Not running, and not to be started again by itself.
+    Failed,
+}
+
+impl State {
+    const ALL: [(u8, Self, &str); 7] = [
+        (0, Self::Down, "down"),
+        (1, Self::Up, "up"),
+        (2, Self::Backoff, "backoff"),
+        (3, Self::Starting, "starting"),
+        (4, Self::Stopping, "stopping"),
+        (5, Self::Finishing, "finishing"),
+        (6, Self::Failed, "failed"),
+    ];
+
+    /// Its name, for people and programs.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, state, _)| *state == self).map_or("", |(_, _, name)| name)
+    }
+
+    fn byte(self) -> u8 {
+        Self::ALL.iter().find(|(_, state, _)| *state == self).map_or(0, |(byte, ..)| *byte)
+    }
+
+    fn from_byte(byte: u8) -> Self {
+        Self::ALL.iter().find(|(known, ..)| *known == byte).map_or(Self::Down, |(_, state, _)| *state)
+    }
 }
 
 /// What `supervise/status` says.
@@ -81,8 +120,16 @@ pub struct More {
     pub ready: Option<Tai64n>,
     /// When the backoff ends.
     pub backoff_until: Option<Tai64n>,
-    /// Who the pid is.
+    /// Who the process is: the service, or the script that runs for it.
     pub identity: Option<Identity>,
+    /// The process leads a session of its own, and is signalled with all that is in it.
+    pub group: bool,
+    /// The `./start`, `./finish` or `./stop` that runs.
+    pub script: Option<i32>,
+    /// The supervise that wrote this; `None` = it has ended as it was told to.
+    pub supervise: Option<Identity>,
+    /// How long the service has between the signal that asks it to stop and KILL.
+    pub grace: Option<Duration>,
 }
 
 impl Status {
@@ -124,12 +171,8 @@ impl Status {
 impl More {
     fn write(&self, b: &mut [u8; FULL]) {
         b[18] = VERSION;
-        b[19] = match self.state {
-            State::Down => 0,
-            State::Up => 1,
-            State::Backoff => 2,
-        };
-        b[20] = u8::from(self.ready.is_some()) | u8::from(self.adopted) << 1;
+        b[19] = self.state.byte();
+        b[20] = u8::from(self.ready.is_some()) | u8::from(self.adopted) << 1 | u8::from(self.group) << 2;
         b[22..26].copy_from_slice(&self.restarts.to_le_bytes());
         (b[26], b[27]) = match self.last_exit {
             None => (0, 0),
@@ -140,20 +183,33 @@ impl More {
         for (at, time) in [(30, self.ready), (42, self.backoff_until)] {
             b[at..at + 12].copy_from_slice(&time.map_or([0; 12], Tai64n::to_bytes));
         }
+        if let Some(boot) = [self.identity, self.supervise].into_iter().flatten().next() {
+            b[62..78].copy_from_slice(&boot.boot_id);
+        }
         if let Some(identity) = &self.identity {
             b[54..62].copy_from_slice(&identity.start_time.to_le_bytes());
-            b[62..78].copy_from_slice(&identity.boot_id);
         }
+        b[78..82].copy_from_slice(&self.script.unwrap_or(0).to_le_bytes());
+        if let Some(supervise) = &self.supervise {
+            b[82..86].copy_from_slice(&supervise.pid.to_le_bytes());
+            b[86..94].copy_from_slice(&supervise.start_time.to_le_bytes());
+        }
+        let grace = self.grace.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
+        b[94..98].copy_from_slice(&grace.to_le_bytes());
     }
 
     fn read(b: &[u8; FULL], pid: i32) -> Option<Self> {
         let time = |at| Some(part(b, at)).filter(|t| *t != [0; 12]).map(Tai64n::from_bytes);
+        let number = |at| i32::from_le_bytes(part(b, at));
+        let script = Some(number(78)).filter(|pid| *pid != 0);
+        let who = |pid: i32, start_time_at| Identity {
+            pid,
+            start_time: u64::from_le_bytes(part(b, start_time_at)),
+            boot_id: part(b, 62),
+        };
+        let grace = u32::from_le_bytes(part(b, 94));
         (b[18] == VERSION).then(|| Self {
-            state: match b[19] {
-                1 => State::Up,
-                2 => State::Backoff,
-                _ => State::Down,
-            },
+            state: State::from_byte(b[19]),
             adopted: b[20] & 2 != 0,
             restarts: u32::from_le_bytes(part(b, 22)),
             last_exit: match b[26] {
@@ -164,11 +220,11 @@ impl More {
             },
             ready: time(30),
             backoff_until: time(42),
-            identity: (pid != 0).then(|| Identity {
-                pid,
-                start_time: u64::from_le_bytes(part(b, 54)),
-                boot_id: part(b, 62),
-            }),
+            identity: Some(pid).filter(|pid| *pid != 0).or(script).map(|pid| who(pid, 54)),
+            group: b[20] & 4 != 0,
+            script,
+            supervise: Some(number(82)).filter(|pid| *pid != 0).map(|pid| who(pid, 86)),
+            grace: (grace != 0).then(|| Duration::from_millis(grace.into())),
         })
     }
 }
@@ -183,7 +239,7 @@ fn part<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     fn since() -> Tai64n {
         (UNIX_EPOCH + Duration::new(1_700_000_000, 5)).into()
@@ -203,6 +259,10 @@ mod tests {
                 ready: Some(since()),
                 backoff_until: None,
                 identity: Some(Identity { pid: 0x0102, start_time: 77, boot_id: [9; 16] }),
+                group: true,
+                script: None,
+                supervise: Some(Identity { pid: 0x0103, start_time: 70, boot_id: [9; 16] }),
+                grace: Some(Duration::from_secs(30)),
             }),
         }
     }
@@ -228,6 +288,10 @@ mod tests {
                 ready: None,
                 backoff_until: Some(since()),
                 identity: None,
+                group: false,
+                script: None,
+                supervise: None,
+                grace: None,
             }),
             ..up()
         };

@@ -1,98 +1,122 @@
-//! The one child: made behind a gate and on record before it runs, or adopted from an earlier supervise.
+//! The one child: launched by us and on record before it ran, or adopted from an earlier supervise.
 
+use crate::machine::{Moment, Script, Stage, State, Then};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use servicedir::client;
 use servicedir::station;
-use servicedir::status::Status;
+use servicedir::status::{self, Status};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use unix::gated::Gated;
-use unix::process::{self, Identity, Pidfd, Signal};
+use std::time::Duration;
+use unix::process::{self, Identity, Pid, Pidfd, Signal};
 
 /// A running child.
-pub enum Child {
-    /// We forked it: its pid stays its own until we reap it.
-    Own {
-        /// Who it is, for whoever comes after us.
-        identity: Option<Identity>,
-        /// Still closed until the child is on record.
-        gate: Option<Gated>,
-        /// Its pid.
-        pid: i32,
-    },
-    /// An earlier supervise forked it: the descriptor stays with it whatever becomes of its pid.
-    Adopted {
-        /// Who it is.
-        identity: Identity,
-        /// The way to signal it and to learn of its end.
-        pidfd: Pidfd,
-    },
+pub struct Child {
+    /// Its pid.
+    pub pid: i32,
+    /// Who it is, for whoever comes after us.
+    pub identity: Option<Identity>,
+    /// It leads a session of its own.
+    pub group: bool,
+    /// `None`: we launched it, and its pid stays its own until we reap it. Else an earlier supervise did: the
+    /// descriptor stays with it whatever becomes of its pid.
+    pidfd: Option<Pidfd>,
 }
 
 impl Child {
-    /// A child of our own that waits behind its gate.
-    pub fn gated(gate: Gated) -> Self {
-        let pid = gate.pid;
-        // Without an identity the record is worth less, but the service runs: it could not be adopted.
-        Self::Own { identity: Identity::of(pid).ok(), gate: Some(gate), pid }
+    /// A child that we launched.
+    pub fn own(identity: Option<Identity>, pid: i32, group: bool) -> Self {
+        Self { pid, identity, group, pidfd: None }
     }
 
-    /// The child that the status in the working directory tells of, if it still runs and the record can be
-    /// trusted. The pidfd is opened before the identity is compared, so that no recycled pid slips in.
-    pub fn adopt() -> Option<(Self, Status)> {
-        if !station::status_is_ours() {
-            return None;
-        }
-        let status = client::status(Path::new(".")).ok()?;
-        let identity = status.more.as_ref()?.identity?;
+    /// The child that the status tells of, if it still runs and the record can be trusted. The pidfd is opened
+    /// before the identity is compared, so that no recycled pid slips in.
+    pub fn adopt(status: &Status) -> Option<Self> {
+        let more = status.more.as_ref()?;
+        let identity = more.identity?;
         let pidfd = Pidfd::open(identity.pid).ok()?;
-        (Identity::of(identity.pid).ok()? == identity).then_some((Self::Adopted { identity, pidfd }, status))
-    }
-
-    /// Its pid.
-    pub fn pid(&self) -> i32 {
-        match self {
-            Self::Own { pid, .. } => *pid,
-            Self::Adopted { identity, .. } => identity.pid,
-        }
-    }
-
-    /// Who it is, if that could be found out.
-    pub fn identity(&self) -> Option<Identity> {
-        match self {
-            Self::Own { identity, .. } => *identity,
-            Self::Adopted { identity, .. } => Some(*identity),
-        }
-    }
-
-    /// Lets it run its program.
-    pub fn release(&mut self) {
-        if let Self::Own { gate, .. } = self
-            && let Some(gate) = gate.take()
-        {
-            // A child that is gone already is reported by its exit.
-            let _ = gate.open();
-        }
+        let same = Identity::of(identity.pid).ok()? == identity;
+        let child =
+            Self { pid: identity.pid, identity: Some(identity), group: more.group, pidfd: Some(pidfd) };
+        same.then_some(child)
     }
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        match self {
-            Self::Own { pid, .. } => process::signal_child(*pid, signal),
-            Self::Adopted { pidfd, .. } => pidfd.send(signal),
+        match &self.pidfd {
+            None => process::signal_child(self.pid, signal),
+            Some(pidfd) => pidfd.send(signal),
         }
+    }
+
+    /// Sends a signal to it and, where it leads a session of its own, to its process group.
+    pub fn signal_all(&self, signal: Signal) -> io::Result<()> {
+        match &self.pidfd {
+            _ if !self.group => self.signal(signal),
+            None => process::signal_child_group(self.pid, signal),
+            Some(pidfd) => pidfd.send_to_group(self.pid, signal),
+        }
+    }
+
+    /// Kills what is left of its group once it has ended itself.
+    pub fn bury_group(&self) {
+        if self.group {
+            // Nothing left is the usual case.
+            let _ = self.signal_all(Signal::SIGKILL);
+        }
+    }
+
+    /// Whether it is one of ours that has ended and waits to be reaped: until then its pid, which names its
+    /// group too, belongs to nobody else.
+    pub fn awaits_burial(&self) -> bool {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        self.pidfd.is_none()
+            && matches!(
+                waitid(Id::Pid(Pid::from_raw(self.pid)), flags),
+                Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..))
+            )
     }
 
     /// Becomes readable when an adopted child ends; an own one is announced by SIGCHLD.
     pub fn ended(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Own { .. } => None,
-            Self::Adopted { pidfd, .. } => Some(pidfd.as_fd()),
-        }
+        self.pidfd.as_ref().map(AsFd::as_fd)
     }
 
     /// Whether it was adopted.
     pub fn adopted(&self) -> bool {
-        matches!(self, Self::Adopted { .. })
+        self.pidfd.is_some()
+    }
+}
+
+/// The status that an earlier supervise left, if it can be trusted, belongs to this boot, and that supervise was
+/// killed: one that ended as told to leaves nothing to go on with.
+pub fn legacy(boot_id: Option<[u8; 16]>) -> Option<Status> {
+    if !station::status_is_ours() {
+        return None;
+    }
+    let status = client::status(Path::new(".")).ok()?;
+    let before = status.more.as_ref()?.supervise?;
+    (Some(before.boot_id) == boot_id).then_some(status)
+}
+
+/// The state in which an adopted child is, as the status tells it. `uptime` is how long it has lived.
+pub fn adopted_state(child: &Child, status: &Status, now: Moment, uptime: Duration) -> State {
+    let more = status.more.as_ref();
+    let state = more.map_or(status::State::Up, |more| more.state);
+    let script = more.is_some_and(|more| more.script.is_some());
+    let (pid, paused) = (child.pid, status.paused);
+    match state {
+        status::State::Starting if script => {
+            State::Starting(Stage::Preparing { pid: Some(pid), kill_at: None })
+        }
+        _ if script => {
+            State::Finishing { script: Script::Finish, pid: Some(pid), kill_at: None, then: Then::AsWanted }
+        }
+        status::State::Stopping => State::Stopping { pid, paused, kill_at: None },
+        _ => {
+            let ready = more.is_some_and(|more| more.ready.is_some());
+            State::Up { pid, since: now.saturating_sub(uptime), paused, ready }
+        }
     }
 }

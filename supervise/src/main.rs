@@ -3,8 +3,12 @@
 //! | file | idea |
 //! |---|---|
 //! | `machine.rs` | what is decided: a pure machine |
-//! | `child.rs` | the one child: made behind a gate, or adopted from an earlier supervise |
-//! | `supervisor.rs` | the loop that performs what was decided |
+//! | `supervisor.rs` | the loop: waits, and has the machine decide |
+//! | `perform.rs` | what was decided, done: launching, signalling, recording |
+//! | `child.rs` | the one child: on record before it runs, or adopted from an earlier supervise |
+//! | `settings.rs` | the settings, read by the helper `service-config` |
+//! | `notify.rs` | the command that is told of problems |
+//! | `saying.rs` | a line once a minute |
 //!
 //! The service directory as seen by others is in the library `servicedir`.
 //! Exit codes: 0 told to exit and the service is down; 100 wrong usage; 111 trouble at the start.
@@ -12,6 +16,10 @@
 
 mod child;
 mod machine;
+mod notify;
+mod perform;
+mod saying;
+mod settings;
 mod supervisor;
 
 use std::ffi::OsString;

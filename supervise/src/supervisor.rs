@@ -1,28 +1,28 @@
-//! The loop around the machine: waits for a letter, a signal, the end of the child or a deadline, and performs
+//! The loop around the machine: waits for a letter, a signal, the end of a child or a deadline, and has performed
 //! what the machine decides. It decides nothing itself.
 
-use crate::child::Child;
-use crate::machine::{Action, Event, Machine, Moment, State};
-use crate::say;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
+use crate::child::{self, Child};
+use crate::machine::{Event, Machine, Moment, Rules};
+use crate::notify::Notifier;
+use crate::saying::Saying;
+use crate::settings::{self, Reading, Settings};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::time::{ClockId, clock_gettime};
 use servicedir::control::Command;
 use servicedir::errand::{self, Errand};
 use servicedir::names;
 use servicedir::station::{Station, Trouble};
-use servicedir::status::{self, More, Status};
+use servicedir::status::Want;
 use std::collections::VecDeque;
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fmt::Display;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use unix::awake::Awake;
 use unix::fds;
-use unix::gated::Program;
-use unix::process::{self, Exit};
-use unix::signals::SignalPipe;
+use unix::process::{self, Exit, Identity, Signal};
 use unix::tai64n::Tai64n;
 use unix::words::Words;
 
@@ -34,19 +34,27 @@ pub struct Fatal(pub Vec<u8>);
 
 /// One service directory under supervision.
 pub struct Supervisor {
-    dir: Vec<u8>,
-    station: Station,
-    signals: SignalPipe,
-    program: Program,
-    born: Instant,
-    machine: Machine,
-    child: Option<Child>,
-    since: Tai64n,
-    last_exit: Option<Exit>,
-    starts: u32,
-    unrecorded: bool,
+    pub(crate) dir: Vec<u8>,
+    pub(crate) station: Station,
+    awake: Awake,
+    pub(crate) machine: Machine,
+    pub(crate) child: Option<Child>,
+    /// Where the child says that it is ready.
+    pub(crate) ready: Option<OwnedFd>,
+    pub(crate) settings: Settings,
+    pub(crate) reading: Option<(Reading, Moment)>,
+    pub(crate) notifier: Notifier,
+    pub(crate) saying: Saying,
+    pub(crate) own: Option<Identity>,
+    pub(crate) since: Tai64n,
+    pub(crate) ready_since: Option<Tai64n>,
+    pub(crate) last_exit: Option<Exit>,
+    /// There was a ./start before this run.
+    pub(crate) had_start: bool,
+    pub(crate) starts: u32,
+    pub(crate) unrecorded: bool,
     /// Both ends of the pipe of a log pair.
-    pair: Option<OwnedFd>,
+    pub(crate) pair: Option<OwnedFd>,
 }
 
 impl Supervisor {
@@ -56,8 +64,8 @@ impl Supervisor {
         let name = dir.as_bytes();
         let fatal = |verb: &str, file: &str, e: &io::Error| Fatal(sentence(name, verb, file, Words(e)));
         std::env::set_current_dir(dir).map_err(|e| fatal("chdir to", "", &e))?;
-        let signals = SignalPipe::new(&[Signal::SIGCHLD as i32, Signal::SIGTERM as i32])
-            .map_err(|e| fatal("create pipe for", "", &e))?;
+        let awake =
+            Awake::by(&[Signal::SIGCHLD, Signal::SIGTERM]).map_err(|e| fatal("catch signals for", "", &e))?;
         let down = match std::fs::metadata(names::DOWN) {
             Ok(_) => true,
             Err(e) if e.kind() == ErrorKind::NotFound => false,
@@ -68,25 +76,59 @@ impl Supervisor {
         if errand.is_some_and(|errand| !errand.svscan_lives()) {
             return Ok(None);
         }
-        let adopted = Child::adopt();
-        let machine = match &adopted {
-            Some((child, status)) => Machine::adopting(child.pid(), status.paused, status.want),
-            None => Machine::new(down),
-        };
-        Ok(Some(Self {
+        unix::launch::hide_variable(errand::VARIABLE);
+        let mut supervisor = Self {
             dir: name.to_vec(),
             station,
-            signals,
-            program: program(name),
-            born: Instant::now(),
-            machine,
-            since: adopted.as_ref().map_or_else(Tai64n::now, |(_, status)| status.since),
-            child: adopted.map(|(child, _)| child),
+            awake,
+            machine: Machine::new(if down { Want::Down } else { Want::Up }, chance()),
+            child: None,
+            ready: None,
+            settings: Settings::default(),
+            reading: None,
+            notifier: Notifier::default(),
+            saying: Saying::default(),
+            own: Identity::own().ok(),
+            since: Tai64n::now(),
+            ready_since: None,
             last_exit: None,
+            had_start: false,
             starts: 0,
             unrecorded: false,
             pair: errand.and_then(|errand| pair(errand.pipe?)),
-        }))
+        };
+        supervisor.inherit();
+        Ok(Some(supervisor))
+    }
+
+    /// Goes on where an earlier supervise was killed: with its child, if that lives, and with what was wanted.
+    fn inherit(&mut self) {
+        let Some(status) = child::legacy(self.own.map(|own| own.boot_id)) else { return };
+        let more = status.more.as_ref();
+        self.last_exit = more.and_then(|more| more.last_exit);
+        match Child::adopt(&status) {
+            Some(child) => {
+                let start_time = child.identity.map_or(0, |identity| identity.start_time);
+                let uptime = Duration::from_millis(process::boot_ticks().saturating_sub(start_time) * 10);
+                let started = self.now().saturating_sub(uptime);
+                let state = child::adopted_state(&child, &status, self.now(), uptime);
+                self.machine = Machine::adopting(state, status.want, started, chance());
+                self.since = status.since;
+                self.ready_since = more.and_then(|more| more.ready);
+                self.child = Some(child);
+                self.settle_in_passing();
+            }
+            // It ended when nobody looked. What an operator wanted still holds.
+            None => self.machine = Machine::new(status.want, chance()),
+        }
+    }
+
+    /// Reads the settings of a service that runs already.
+    fn settle_in_passing(&mut self) {
+        if let Some(event) = self.settle() {
+            let (machine, _) = self.machine.step(self.now(), event);
+            self.machine = machine;
+        }
     }
 
     /// Supervises until told to exit.
@@ -101,49 +143,42 @@ impl Supervisor {
             if self.unrecorded {
                 self.record();
             }
+            self.notify_what_is_due();
             self.wait().map_err(|e| Fatal(sentence(&self.dir, "wait for", "", Words(&e))))?;
         }
     }
 
-    fn now(&self) -> Moment {
-        self.born.elapsed()
+    /// A point of the clock that nobody can set.
+    pub(crate) fn now(&self) -> Moment {
+        clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
     }
 
     /// Waits until there is something to do, however long that takes.
     fn wait(&self) -> io::Result<()> {
         let ended = self.child.as_ref().and_then(Child::ended);
-        let mut fds = vec![
-            PollFd::new(self.station.control(), PollFlags::POLLIN),
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-        ];
-        fds.extend(ended.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        let deadline = self.machine.deadline().map(|at| at.saturating_sub(self.now()));
-        let again = self.unrecorded.then_some(RECORD_AGAIN);
-        let timeout = match deadline.into_iter().chain(again).min() {
-            None => PollTimeout::NONE,
-            // Rounded up: a deadline is never early.
-            Some(left) => PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX),
-        };
-        match poll(&mut fds, timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
+        let ready = self.ready.as_ref().map(AsFd::as_fd);
+        let settings = self.reading.as_ref().and_then(|(reading, _)| reading.output());
+        let mut fds = vec![PollFd::new(self.station.control(), PollFlags::POLLIN)];
+        let more = [ended, ready, settings].into_iter().flatten();
+        fds.extend(more.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let now = self.now();
+        let reading = self.reading.as_ref().map(|(_, until)| *until);
+        let again = self.unrecorded.then_some(now + RECORD_AGAIN);
+        let deadlines = [self.machine.deadline(), reading, self.notifier.deadline(), again];
+        let next = deadlines.into_iter().flatten().min();
+        self.awake.wait(&mut fds, next.map(|at| at.saturating_sub(now)))
     }
 
     /// What has happened since the last look.
     fn events(&mut self) -> Vec<Event> {
         let mut events = vec![];
-        let terminated = self.signals.take().any(|signal| signal == Signal::SIGTERM as i32);
-        while let Some((pid, exit)) = process::reap() {
-            if self.child.as_ref().is_some_and(|child| !child.adopted() && child.pid() == pid) {
-                self.buried(exit);
-                events.push(Event::Exited);
-            }
+        let terminated = self.awake.take().any(|signal| signal == Signal::SIGTERM);
+        self.bury(&mut events);
+        if self.said_ready() {
+            self.ready_since = Some(Tai64n::now());
+            events.push(Event::Ready);
         }
-        if self.adopted_child_ended() {
-            self.buried(Exit::Unknown);
-            events.push(Event::Exited);
-        }
+        events.extend(self.read_settings());
         let mut letters = [0; 64];
         let letters = self.station.letters(&mut letters).iter().copied();
         events.extend(letters.filter_map(Command::from_letter).map(Event::Command));
@@ -154,16 +189,115 @@ impl Supervisor {
         events
     }
 
-    fn buried(&mut self, exit: Exit) {
+    /// Reaps whatever has ended.
+    fn bury(&mut self, events: &mut Vec<Event>) {
+        if let Some(child) = self.child.as_ref().filter(|child| child.group && child.awaits_burial()) {
+            child.bury_group();
+        }
+        while let Some((pid, exit)) = process::reap() {
+            if self.child.as_ref().is_some_and(|child| !child.adopted() && child.pid == pid) {
+                events.push(self.buried(exit));
+            } else if let Some((reading, _)) = self.reading.as_mut().filter(|(reading, _)| reading.pid == pid)
+            {
+                reading.buried(exit);
+            } else if let Some(failure) = self.notifier.buried(pid, exit) {
+                self.warn(&[failure.as_bytes(), b" for ", &self.dir].concat());
+            }
+        }
+        if self.adopted_child_ended() {
+            if let Some(child) = &self.child {
+                child.bury_group();
+            }
+            events.push(self.buried(Exit::Unknown));
+        }
+    }
+
+    fn buried(&mut self, exit: Exit) -> Event {
         self.child = None;
-        self.last_exit = Some(exit);
-        self.since = Tai64n::now();
+        self.ready = None;
+        if self.machine.pid_of_service().is_some() {
+            self.last_exit = Some(exit);
+            self.since = Tai64n::now();
+            self.ready_since = None;
+        }
+        Event::Exited(exit)
     }
 
     fn adopted_child_ended(&self) -> bool {
         let Some(fd) = self.child.as_ref().and_then(Child::ended) else { return false };
         let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        poll(&mut fds, 0u8).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Whether the service has written a newline to its notification descriptor. When it closes that without
+    /// one, it will never say so.
+    fn said_ready(&mut self) -> bool {
+        let Some(pipe) = &self.ready else { return false };
+        let mut buffer = [0; 64];
+        let said = match io::PipeReader::from(match pipe.try_clone() {
+            Ok(copy) => copy,
+            Err(_) => return false,
+        })
+        .read(&mut buffer)
+        {
+            Ok(0) => None,
+            Ok(n) => Some(buffer[..n].contains(&b'\n')),
+            Err(e) if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&e.kind()) => Some(false),
+            Err(_) => None,
+        };
+        if said != Some(false) {
+            self.ready = None;
+        }
+        said == Some(true)
+    }
+
+    /// Has the settings read where they have changed. `Some` = they are known already.
+    pub(crate) fn settle(&mut self) -> Option<Event> {
+        if self.reading.is_some() {
+            return None;
+        }
+        if !self.settings.are_stale() {
+            return Some(self.settled());
+        }
+        match Reading::start(&self.dir) {
+            Ok(reading) => {
+                self.reading = Some((reading, self.now() + settings::LIMIT));
+                None
+            }
+            Err(e) => {
+                let words = format!("unable to run service-config for {}: {}", self.name(), Words(&e));
+                self.warn(format!("{words} (the service goes on with the settings it had)").as_bytes());
+                Some(self.settled())
+            }
+        }
+    }
+
+    fn settled(&self) -> Event {
+        let mut rules = Rules::from(&self.settings.policy);
+        // An adopted one has lost the other end of its notification descriptor.
+        rules.says_ready &= !self.child.as_ref().is_some_and(Child::adopted);
+        Event::Settled(rules)
+    }
+
+    fn read_settings(&mut self) -> Option<Event> {
+        let now = self.now();
+        let (reading, until) = self.reading.as_mut()?;
+        reading.listen();
+        let late = *until <= now;
+        let result = reading.result();
+        if result.is_none() && !late {
+            return None;
+        }
+        if late {
+            reading.kill();
+            let words = format!("service-config takes too long for {}", self.name());
+            self.warn(format!("{words} (the service goes on with the settings it had)").as_bytes());
+        }
+        if let Some(policy) = result.flatten() {
+            self.settings.policy = policy;
+        }
+        self.reading = None;
+        Some(self.settled())
     }
 
     /// Lets the machine decide about `event` and performs what it decides, the events that this brings forth
@@ -178,83 +312,33 @@ impl Supervisor {
                 self.pair = None;
             }
             for action in actions {
-                match action {
-                    Action::Start => events.push_back(self.start()),
-                    Action::Record => self.record(),
-                    Action::Release => self.child.iter_mut().for_each(Child::release),
-                    Action::Send(signal) => self.signal(signal),
-                    Action::Quit => return true,
+                if self.perform(action, &mut events) {
+                    return true;
                 }
             }
         }
         false
     }
 
-    fn start(&mut self) -> Event {
-        match self.program.fork() {
-            Ok(gate) => {
-                let child = Child::gated(gate);
-                let pid = child.pid();
-                self.child = Some(child);
-                self.since = Tai64n::now();
-                self.starts = self.starts.saturating_add(1);
-                Event::Started { pid }
-            }
-            Err(e) => {
-                self.warn(&sentence(&self.dir, "fork for", "", Words(&e)));
-                Event::NotStarted
-            }
-        }
+    pub(crate) fn warn(&mut self, sentence: &[u8]) {
+        self.say(&[b"supervise: warning: ", sentence].concat());
     }
 
-    fn signal(&self, signal: Signal) {
-        // A child that has just ended is reported by its exit; there is nobody else to whom this could go.
-        if let Some(child) = &self.child
-            && let Err(e) = child.signal(signal)
-            && e.raw_os_error() != Some(Errno::ESRCH as i32)
-        {
-            self.warn(&sentence(&self.dir, "signal", "", Words(&e)));
-        }
+    pub(crate) fn say(&mut self, line: &[u8]) {
+        let now = self.now();
+        self.saying.say(now, line);
     }
 
-    /// Writes the status. While that is not possible it is said once, and tried again every few seconds.
-    fn record(&mut self) {
-        let result = self.station.write_status(&self.status());
-        if let Err(trouble) = &result
-            && !self.unrecorded
-        {
-            self.warn(&trouble.sentence(&self.dir));
-        }
-        self.unrecorded = result.is_err();
+    /// The directory as it was given, for sentences that are text.
+    pub(crate) fn name(&self) -> String {
+        String::from_utf8_lossy(&self.dir).into_owned()
     }
+}
 
-    fn status(&self) -> Status {
-        let (state, pid, paused) = match self.machine.state {
-            State::Down | State::Starting => (status::State::Down, None, false),
-            State::Backoff { .. } => (status::State::Backoff, None, false),
-            State::Up { pid, paused } => (status::State::Up, Some(pid), paused),
-        };
-        let until = self.machine.deadline().map(|at| at.saturating_sub(self.now()));
-        Status {
-            since: self.since,
-            pid,
-            paused,
-            want: self.machine.want,
-            more: Some(More {
-                state,
-                adopted: self.child.as_ref().is_some_and(Child::adopted),
-                restarts: self.starts.saturating_sub(1),
-                last_exit: self.last_exit,
-                ready: None,
-                backoff_until: until.map(|left| (std::time::SystemTime::now() + left).into()),
-                identity: self.child.as_ref().and_then(Child::identity),
-            }),
-        }
-    }
-
-    fn warn(&self, sentence: &[u8]) {
-        say(&[b"supervise: warning: ", sentence].concat());
-    }
+/// Any number.
+fn chance() -> u32 {
+    let nanos = clock_gettime(ClockId::CLOCK_MONOTONIC).map(|now| now.tv_nsec()).unwrap_or_default();
+    std::process::id().wrapping_mul(2_654_435_769) ^ nanos as u32 // any bits do
 }
 
 /// Both ends of the pair's pipe that this standard descriptor leads to. Without them all works, but the pipe
@@ -266,20 +350,13 @@ fn pair(fd: i32) -> Option<OwnedFd> {
     }
 }
 
-/// `./run`, and the line its child writes when that cannot be executed.
-fn program(dir: &[u8]) -> Program {
-    let complaint = [b"supervise: fatal: ".as_slice(), &sentence(dir, "start", names::RUN, "")].concat();
-    // The directory's name came in as an argument: it holds no NUL.
-    Program::new(c"./run".into(), CString::new(complaint).unwrap_or_default(), errand::VARIABLE)
-}
-
 /// `unable to VERB DIR/FILE: REASON`.
-fn sentence(dir: &[u8], verb: &str, file: &str, reason: impl Display) -> Vec<u8> {
+pub(crate) fn sentence(dir: &[u8], verb: &str, file: &str, reason: impl Display) -> Vec<u8> {
     let slash = if file.is_empty() { "" } else { "/" };
     [format!("unable to {verb} ").as_bytes(), dir, format!("{slash}{file}: {reason}").as_bytes()].concat()
 }
 
-trait Sentence {
+pub(crate) trait Sentence {
     fn sentence(&self, dir: &[u8]) -> Vec<u8>;
 }
 

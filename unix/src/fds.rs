@@ -60,6 +60,16 @@ pub fn move_up(fd: OwnedFd, at_least: RawFd) -> OwnedFd {
     }
 }
 
+/// Makes reading or writing wait again.
+///
+/// # Errors
+/// What `fcntl` reports.
+pub fn set_blocking(fd: impl AsFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd.as_fd(), FcntlArg::F_GETFL)?);
+    fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
 /// Sets close-on-exec on a descriptor that was inherited.
 ///
 /// # Errors

@@ -6,7 +6,8 @@
 //! | [`words`] | error words as daemontools prints them |
 //! | [`signals`] | signals as readable descriptor (self-pipe) |
 //! | [`kept`] | signal handlers that somebody else in the process may have replaced |
-//! | [`gated`] | a child that executes only once it is on record |
+//! | [`awake`] | waiting for descriptors and signals at once, without allocation |
+//! | [`launch`] | a child that executes only once it is on record |
 //! | [`process`] | who a pid is (start time, boot id), pidfds, reaping |
 //! | [`fds`] | close-on-exec, pipes, FIFOs |
 //! | [`privileges`] | becoming another user for good |
@@ -17,13 +18,14 @@
 //! | [`inherited`] | descriptors that somebody else left open |
 //! | [`handed`] | a child with a working directory and descriptors of choice |
 
+pub mod awake;
 pub mod before_main;
 pub mod execution;
 pub mod fds;
-pub mod gated;
 pub mod handed;
 pub mod inherited;
 pub mod kept;
+pub mod launch;
 pub mod local_time;
 pub mod privileges;
 pub mod process;

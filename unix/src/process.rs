@@ -5,9 +5,11 @@
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 pub use nix::sys::signal::Signal;
 pub use nix::unistd::Pid;
@@ -65,6 +67,13 @@ pub fn start_time(pid: i32) -> io::Result<u64> {
     rest.split_ascii_whitespace().nth(19).and_then(|f| f.parse().ok()).ok_or_else(bad)
 }
 
+/// Clock ticks since boot, of the clock that start times are told in.
+pub fn boot_ticks() -> u64 {
+    const TICK: u64 = 1_000_000_000 / 100; // /proc counts in hundredths whatever the kernel does: USER_HZ
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX) / TICK
+}
+
 /// The boot id of the running kernel.
 ///
 /// # Errors
@@ -116,6 +125,58 @@ impl Pidfd {
     }
 }
 
+impl Pidfd {
+    /// Sends a signal to the process group `group` that this process leads, or led: the group is found through
+    /// the process, never through its number.
+    ///
+    /// # Errors
+    /// ESRCH when nothing is left of it; what `pidfd_send_signal` reports.
+    pub fn send_to_group(&self, group: i32, signal: Signal) -> io::Result<()> {
+        const PROCESS_GROUP: libc::c_uint = 1 << 2; // PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
+        // SAFETY: a null siginfo is allowed and makes the call act as kill(2); integers otherwise.
+        let r = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.0.as_raw_fd(),
+                signal as i32,
+                std::ptr::null::<libc::siginfo_t>(),
+                PROCESS_GROUP,
+            )
+        };
+        match Errno::result(r) {
+            Err(Errno::EINVAL) => self.send_to_members(group, signal),
+            result => Ok(result.map(drop)?),
+        }
+    }
+
+    /// The same for older kernels: each member is looked up and signalled through a descriptor of its own.
+    fn send_to_members(&self, group: i32, signal: Signal) -> io::Result<()> {
+        let result = self.send(signal);
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            if pid == group || group_and_session(pid) != Some((group, group)) {
+                continue;
+            }
+            // The descriptor first, then the second look: a pid may go to a stranger in between.
+            if let Ok(member) = Self::open(pid)
+                && group_and_session(pid) == Some((group, group))
+            {
+                // One that has just ended needs no signal.
+                let _ = member.send(signal);
+            }
+        }
+        result
+    }
+}
+
+/// Process group and session of a process.
+fn group_and_session(pid: i32) -> Option<(i32, i32)> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let end = stat.iter().rposition(|&c| c == b')')?;
+    let mut fields = str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
 impl AsFd for Pidfd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -152,6 +213,14 @@ pub fn reap() -> Option<(i32, Exit)> {
 /// What `kill` reports.
 pub fn signal_child(pid: i32, signal: Signal) -> io::Result<()> {
     Ok(nix::sys::signal::kill(Pid::from_raw(pid), signal)?)
+}
+
+/// Sends a signal to the process group that a child leads which has not been reaped.
+///
+/// # Errors
+/// ESRCH when there is none; what `kill` reports.
+pub fn signal_child_group(pid: i32, signal: Signal) -> io::Result<()> {
+    Ok(nix::sys::signal::killpg(Pid::from_raw(pid), signal)?)
 }
 
 /// Orphans among our descendants become our children from now on.

@@ -1,0 +1,157 @@
+//! `./start` once before `./run`, `./finish` or `./stop` after it.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use servicedir::status::State;
+use tests::Sandbox;
+use tests::process::{Process, signal};
+use tests::service::Service;
+use unix::process::Signal;
+
+fn state(service: &Service<'_>) -> State {
+    service.status().and_then(|status| status.more).map_or(State::Down, |more| more.state)
+}
+
+/// "`./finish` … runs after each exit with code and signal as arguments"; "`./start` once before run".
+#[test]
+fn start_runs_once_and_finish_after_each_run_with_code_and_signal() {
+    let sandbox = Sandbox::new();
+    let service =
+        Service::new(&sandbox, "s", "echo run >>log; [ -e second ] && exec sleep 1000; touch second; exit 7");
+    sandbox.script("s/start", "echo start >>log");
+    sandbox.script("s/finish", "echo finish $1 $2 $3 >>log");
+    let mut supervise = service.supervise();
+    service.wait_until_it_holds("log", "start\nrun\nfinish 7 0 s\nrun\n");
+    service.wait_until_up();
+    service.svc("-k");
+    service.wait_until_it_holds("log", "finish 256 9 s\nrun\n");
+    service.svc("-dx");
+    assert_eq!(supervise.finish().told(), (0, "", ""));
+    assert_eq!(service.read("log").matches("start").count(), 1);
+    assert!(service.read("log").ends_with("finish 256 15 s\n"));
+}
+
+/// "exit 100 or 125 of `finish` means permanent failure".
+#[test]
+fn a_finish_that_exits_with_100_or_125_means_failed_for_good() {
+    let sandbox = Sandbox::new();
+    for code in ["100", "125"] {
+        let service = Service::new(&sandbox, code, "exit 1");
+        sandbox.script(format!("{code}/finish"), &format!("exit {code}"));
+        let _supervise = service.supervise();
+        sandbox.wait_until("it has failed for good", || state(&service) == State::Failed);
+        assert_eq!(service.pid(), None);
+    }
+}
+
+/// encore's convention: start fails, the service has failed.
+#[test]
+fn a_start_that_fails_keeps_the_service_down() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(&sandbox, "s", "echo run >>log");
+    sandbox.script("s/start", "exit 1");
+    let _supervise = service.supervise();
+    sandbox.wait_until("it has failed for good", || state(&service) == State::Failed);
+    assert_eq!(service.read("log"), "");
+}
+
+/// encore's start and stop, without a run: up and down are these two.
+#[test]
+fn start_and_stop_work_without_a_run() {
+    let sandbox = Sandbox::new();
+    let service = Service::empty(&sandbox, "s");
+    sandbox.script("s/start", "echo start >>log");
+    sandbox.script("s/stop", "echo stop >>log");
+    let supervise = service.supervise();
+    service.wait_until_it_holds("log", "start\n");
+    sandbox.wait_until("nothing more is due", || state(&service) == State::Down);
+    service.svc("-d");
+    service.wait_until_it_holds("log", "start\nstop\n");
+    service.svc("-u");
+    service.wait_until_it_holds("log", "start\nstop\nstart\n");
+    assert_eq!(supervise.err(), "");
+}
+
+/// "with a time limit".
+#[test]
+fn a_finish_that_hangs_is_killed_and_that_is_said() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(&sandbox, "s", "exit 1");
+    sandbox.script("s/finish", "exec sleep 1000");
+    sandbox.write("s/service.toml", "[finish]\nlimit = \"200ms\"\n");
+    let mut supervise = service.supervise();
+    supervise.wait_until_it_says("supervise: warning: s/finish did not end within 0.2 seconds: killing it");
+}
+
+/// "They run when they are there and executable".
+#[test]
+fn scripts_that_are_not_executable_are_not_there() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "s");
+    sandbox.write("s/start", "#!/bin/sh\nexit 1");
+    sandbox.folder("s/finish");
+    let supervise = service.supervise();
+    let pid = service.wait_until_up();
+    service.svc("-k");
+    service.wait_until_another(pid);
+    assert_eq!(supervise.err(), "");
+}
+
+/// "Never two copies, also when it dies": a finish that runs when supervise is killed is waited for.
+#[test]
+fn a_finish_that_outlives_its_supervise_is_adopted_before_the_next_run() {
+    let sandbox = Sandbox::new();
+    let run = "echo run >>log; [ -e second ] && exec sleep 1000; touch second; exit 1";
+    let service = Service::new(&sandbox, "s", run);
+    sandbox
+        .script("s/finish", "echo finish >>log; while [ ! -e go ]; do sleep 0.02; done; echo finished >>log");
+    let mut first = service.supervise();
+    service.wait_until_it_holds("log", "finish\n");
+    first.kill();
+    let _second = service.supervise();
+    let script = sandbox.wait_for("it is adopted", || {
+        let more = service.status()?.more?;
+        more.script.filter(|_| more.adopted)
+    });
+    assert!(Process::find(script).is_some());
+    assert_eq!(service.read("log"), "run\nfinish\n");
+    sandbox.write("s/go", "");
+    service.wait_until_it_holds("log", "finished\nrun\n");
+}
+
+/// A supervise that was killed is not asked what was wanted: the next one knows.
+#[test]
+fn a_service_that_is_to_be_down_stays_down_when_its_supervise_is_killed() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(&sandbox, "s", "echo run >>log; exec sleep 1000");
+    let mut first = service.supervise();
+    service.wait_until_it_holds("log", "run\n");
+    service.svc("-d");
+    service.wait_until_down();
+    first.kill();
+    let mut second = service.supervise();
+    service.svc("-x");
+    assert_eq!(second.finish().told(), (0, "", ""));
+    assert_eq!(service.read("log"), "run\n");
+    // One that ended as told to leaves nothing behind: as with daemontools, the next one begins anew.
+    let _third = service.supervise();
+    service.wait_until_it_holds("log", "run\nrun\n");
+}
+
+/// Adoption keeps what is known of a group: the next supervise stops all of it.
+#[test]
+fn an_adopted_group_is_stopped_wholly() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(&sandbox, "s", "(trap '' TERM; exec sleep 1001) &\nexec sleep 1000");
+    sandbox.write("s/service.toml", "[stop]\ngroup = true\n");
+    let mut first = service.supervise();
+    let pid = service.wait_until_up();
+    sandbox
+        .wait_until("the child runs", || Process::all().any(|p| p.parent == pid && p.words == "sleep 1001"));
+    signal(first.pid(), Signal::SIGKILL);
+    first.finish();
+    let _second = service.supervise();
+    service.svc("-d");
+    service.wait_until_down();
+    let left = || sandbox.leftovers().into_iter().filter(|p| p.words.starts_with("sleep")).count();
+    sandbox.wait_until("none is left", || left() == 0);
+}

@@ -1,0 +1,81 @@
+//! Whoever is to be told of problems is told.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use tests::Sandbox;
+use tests::service::Service;
+
+const TELL: &str = "echo \"$SKYNET_SERVICE $SKYNET_EVENT $SKYNET_EXIT $SKYNET_COUNT\" >>told";
+
+fn settings(sandbox: &Sandbox, more: &str) -> String {
+    let tell = sandbox.script("tell", TELL);
+    format!("{more}\n[notify]\ncommand = [\"{}\"]\n", tell.display())
+}
+
+/// "on a crash, on entering backoff …, and on recovery the command runs, once per change".
+#[test]
+fn crash_backoff_and_recovery_are_told_once_each() {
+    let sandbox = Sandbox::new();
+    let run = "n=$(cat n); echo $((n + 1)) >n; [ $n -lt 4 ] && exit 7; exec sleep 1000";
+    let service = Service::new(&sandbox, "s", run);
+    sandbox.write("s/n", "0\n");
+    sandbox.write("s/service.toml", settings(&sandbox, "[backoff]\nfirst = \"100ms\"\nreset = \"500ms\""));
+    let supervise = service.supervise();
+    service.wait_until_it_holds("told", "recovered");
+    assert_eq!(service.read("told"), "s crash code 7 1\ns backoff code 7 2\ns recovered code 7 0\n");
+    assert_eq!(supervise.err(), "");
+}
+
+/// "on permanent failure"; a service that was told to stop is no problem.
+#[test]
+fn permanent_failure_is_told_and_an_operators_stop_is_not() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(&sandbox, "s", "exec sleep 1000");
+    sandbox.write("s/service.toml", settings(&sandbox, "[exit]\npermanent = [9]"));
+    let _supervise = service.supervise();
+    service.wait_until_up();
+    service.svc("-d");
+    service.wait_until_down();
+    service.run("exit 9");
+    service.svc("-u");
+    service.wait_until_it_holds("told", "\n");
+    assert_eq!(service.read("told"), "s failed code 9 1\n");
+}
+
+/// "its own failure logged", "never in the way of supervision".
+#[test]
+fn a_command_that_fails_is_named_and_the_service_goes_on() {
+    let sandbox = Sandbox::new();
+    for (name, command, says) in [
+        (
+            "none",
+            "[\"/no/such/program\"]",
+            "supervise: warning: unable to run the notify command for none: file does not exist",
+        ),
+        ("fails", "[\"/bin/false\"]", "supervise: warning: the notify command exited with 1 for fails"),
+    ] {
+        let service = Service::new(&sandbox, name, "[ -e second ] && exec sleep 1000; touch second; exit 1");
+        sandbox.write(format!("{name}/service.toml"), format!("[notify]\ncommand = {command}\n"));
+        let mut supervise = service.supervise();
+        supervise.wait_until_it_says(says);
+        service.wait_until_up();
+    }
+}
+
+/// "also system-wide in boss.conf"; the service's own command counts more.
+#[test]
+fn the_system_wide_command_is_told_where_the_service_has_none() {
+    let sandbox = Sandbox::new();
+    sandbox.set("SKYNET_HOME", sandbox.dir().display());
+    sandbox.write("boss.conf", settings(&sandbox, ""));
+    for (name, own, told) in [("a", "", true), ("b", "[notify]\ncommand = []\n", false)] {
+        let service = Service::new(&sandbox, name, "[ -e second ] && exec sleep 1000; touch second; exit 1");
+        sandbox.write(format!("{name}/service.toml"), own);
+        let _supervise = service.supervise();
+        service.wait_until_it_holds("supervise/lock", "\n");
+        service.wait_until_up();
+        if told {
+            service.wait_until_it_holds("told", "a crash code 1 1\n");
+        }
+        assert_eq!(sandbox.has(format!("{name}/told")), told);
+    }
+}

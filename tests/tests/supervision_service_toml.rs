@@ -1,0 +1,183 @@
+//! service.toml: what each setting does, and what is said where it is wrong.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use servicedir::status::{State, Want};
+use std::fs;
+use tests::process::{Process, lives};
+use tests::service::Service;
+use tests::{Running, Sandbox};
+
+/// A service that notes TERM and does not end.
+const DEAF: &str = "trap 'echo TERM >>signals' TERM\necho start >>starts\nwhile :; do sleep 0.02; done";
+
+fn with<'a>(sandbox: &'a Sandbox, run: &str, settings: &str) -> (Service<'a>, Running) {
+    let service = Service::new(sandbox, "s", run);
+    sandbox.write("s/service.toml", settings);
+    let supervise = service.supervise();
+    (service, supervise)
+}
+
+fn state(service: &Service<'_>) -> State {
+    service.status().and_then(|status| status.more).map_or(State::Down, |more| more.state)
+}
+
+/// "services that ignore TERM (grace then KILL, said so when configured)".
+#[test]
+fn a_service_that_ignores_term_is_killed_after_its_grace_and_that_is_said() {
+    let sandbox = Sandbox::new();
+    let (service, supervise) = with(&sandbox, DEAF, "[stop]\ngrace = \"300ms\"\n");
+    service.wait_until_it_holds("starts", "start\n");
+    let pid = service.wait_until_up();
+    service.svc("-d");
+    service.wait_until_down();
+    assert!(!lives(pid));
+    assert_eq!(service.read("signals"), "TERM\n");
+    let said = "supervise: warning: s did not end within 0.3 seconds: killing it\n";
+    assert_eq!(supervise.err(), said);
+}
+
+/// "Without service.toml: no grace, no KILL".
+#[test]
+fn without_settings_a_service_that_ignores_term_is_left_alone() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(&sandbox, "s", DEAF);
+    let supervise = service.supervise();
+    service.wait_until_it_holds("starts", "start\n");
+    let pid = service.wait_until_up();
+    service.svc("-d");
+    service.wait_until_it_holds("signals", "TERM\n");
+    assert_eq!((state(&service), service.pid()), (State::Stopping, Some(pid)));
+    service.svc("-k");
+    service.wait_until_down();
+    assert_eq!(supervise.err(), "");
+}
+
+/// "group stop leaves none of the group", also when the children ignore TERM and the service ends first.
+#[test]
+fn a_group_that_is_stopped_leaves_no_process() {
+    let sandbox = Sandbox::new();
+    let run = "(trap '' TERM; sleep 1001 & sleep 1002) & (trap '' TERM; exec sleep 1003) &\nexec sleep 1000";
+    let (service, _supervise) = with(&sandbox, run, "[stop]\ngroup = true\ngrace = \"5s\"\n");
+    service.wait_until_up();
+    let sleeps = || {
+        Process::all()
+            .filter(|p| p.words.starts_with("sleep 100"))
+            .filter(|p| {
+                fs::read_link(format!("/proc/{}/cwd", p.pid)).is_ok_and(|dir| dir == service.path(""))
+            })
+            .count()
+    };
+    sandbox.wait_until("all children run", || sleeps() == 4);
+    service.svc("-d");
+    service.wait_until_down();
+    sandbox.wait_until("none is left", || sleeps() == 0);
+}
+
+/// "`ready = "fd:3"`: a newline on it means ready".
+#[test]
+fn a_service_is_ready_when_it_says_so_and_not_before() {
+    let sandbox = Sandbox::new();
+    let run =
+        "echo $SKYNET_NOTIFY_FD >number\nwhile [ ! -e go ]; do sleep 0.02; done\necho >&5\nexec sleep 1000";
+    let (service, _supervise) = with(&sandbox, run, "ready = \"fd:5\"\n");
+    service.wait_until_it_holds("number", "5\n");
+    let ready = || service.status().unwrap().more.unwrap().ready;
+    assert_eq!(ready(), None);
+    sandbox.write("s/go", "");
+    sandbox.wait_until("it is ready", || ready().is_some());
+}
+
+/// "absent: ready when up for 1 s".
+#[test]
+fn a_service_that_never_says_so_is_ready_after_a_second() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "s");
+    let _supervise = service.supervise();
+    sandbox.wait_until("it is ready", || service.status().unwrap().more.unwrap().ready.is_some());
+    let status = service.status().unwrap();
+    assert!(status.since.age_at(status.more.unwrap().ready.unwrap()).as_millis() >= 990);
+}
+
+/// "exit codes: finished, stays down | failed for good, stays down".
+#[test]
+fn exit_codes_keep_a_service_down_until_it_is_wanted_again() {
+    let sandbox = Sandbox::new();
+    let (service, _supervise) =
+        with(&sandbox, "echo start >>starts; exit $(cat code)", "[exit]\ndone = [3]\npermanent = [4]\n");
+    sandbox.write("s/code", "3");
+    sandbox.wait_until("it has finished", || {
+        service.status().unwrap().want == Want::Nothing && state(&service) == State::Down
+    });
+    sandbox.write("s/code", "4");
+    service.svc("-u");
+    sandbox.wait_until("it has failed for good", || state(&service) == State::Failed);
+    assert_eq!(service.status().unwrap().want, Want::Nothing);
+}
+
+/// The time between starts grows, shows in the status, and a letter is obeyed meanwhile.
+#[test]
+fn the_backoff_grows_and_an_operator_need_not_wait_for_its_end() {
+    let sandbox = Sandbox::new();
+    let settings = "[backoff]\nfirst = \"10ms\"\nfactor = 100.0\nmax = \"10m\"\n";
+    let (service, _supervise) =
+        with(&sandbox, "echo start >>starts; [ -e stay ] && exec sleep 1000; exit 1", settings);
+    let left = || {
+        let until = service.status()?.more?.backoff_until?.to_system_time()?;
+        until.duration_since(std::time::SystemTime::now()).ok()
+    };
+    sandbox.wait_until("it waits for minutes", || left().is_some_and(|left| left.as_secs() > 60));
+    assert_eq!(service.read("starts").lines().count(), 3);
+    sandbox.write("s/stay", "");
+    service.svc("-u");
+    service.wait_until_up();
+}
+
+#[test]
+fn limits_hold_for_the_service() {
+    let sandbox = Sandbox::new();
+    let (service, _supervise) = with(
+        &sandbox,
+        "ulimit -n >limits; ulimit -c >>limits\nexec sleep 1000",
+        "[limits]\nnofile = 77\ncore = 0\n",
+    );
+    service.wait_until_it_holds("limits", "77\n0\n");
+}
+
+/// "Every wrong key/type/range: one line with file, line, key, expected; nearest known key; and the consequence:
+/// the service goes on with its last good settings".
+#[test]
+fn wrong_settings_are_named_and_the_last_good_ones_hold() {
+    let sandbox = Sandbox::new();
+    let (service, supervise) = with(&sandbox, DEAF, "[stop]\ngrace = \"200ms\"\n");
+    service.wait_until_it_holds("starts", "start\n");
+    sandbox.write("s/service.toml", "[stop]\ngrase = \"1h\"\ngroup = 7\n");
+    service.svc("-r");
+    service.wait_until_it_holds("starts", "start\nstart\n");
+    let consequence = "(the service goes on with the settings it had)";
+    let said = format!(
+        "supervise: warning: s did not end within 0.2 seconds: killing it\n\
+         service-config: warning: s/service.toml:2: unknown key \"stop.grase\" (did you mean \"stop.grace\"?) {consequence}\n\
+         service-config: warning: s/service.toml:3: stop.group takes true or false, not 7 {consequence}\n"
+    );
+    assert_eq!(supervise.err(), said);
+    let pid = service.wait_until_up();
+    service.svc("-d");
+    service.wait_until_down();
+    assert!(!lives(pid));
+}
+
+/// An s6 service directory: notification-fd, timeout-kill, down-signal.
+#[test]
+fn the_files_of_s6_are_understood() {
+    let sandbox = Sandbox::new();
+    let run = "trap 'echo INT >>signals' INT\necho >&4\nwhile :; do sleep 0.02; done";
+    let service = Service::new(&sandbox, "s", run);
+    for (file, text) in [("notification-fd", "4\n"), ("timeout-kill", "200\n"), ("down-signal", "SIGINT\n")] {
+        sandbox.write(format!("s/{file}"), text);
+    }
+    let _supervise = service.supervise();
+    sandbox.wait_until("it is ready", || service.status().unwrap().more.unwrap().ready.is_some());
+    service.svc("-d");
+    service.wait_until_down();
+    assert_eq!(service.read("signals"), "INT\n");
+}
