@@ -62,6 +62,44 @@ fn after_current_was_truncated_the_next_line_is_its_first_and_its_size_counts_an
     assert_eq!(old_logs(&sandbox, "log").len(), 0, "30 lines are not enough to finish a log");
 }
 
+/// "`logrotate` coping", with the real one, in each of its ways.
+#[test]
+fn logrotate_may_rotate_current_in_each_of_its_ways() {
+    let sandbox = Sandbox::new();
+    for way in ["nocreate", "create", "copytruncate"] {
+        let log = format!("{way}/log");
+        let current = format!("{log}/current");
+        sandbox.folder(way);
+        let file = sandbox.path(&current);
+        let rule = format!("{} {{\n rotate 3\n missingok\n {way}\n}}\n", file.display());
+        sandbox.write(format!("{way}.conf"), rule);
+        let mut multilog = sandbox.start_fed("multilog", &[&format!("./{log}")]);
+        for number in 1..=3 {
+            multilog.feed(format!("{number}\n"));
+            wait_for_line(&sandbox, &current, &format!("{number}\n"));
+            let done = sandbox.run("/usr/sbin/logrotate", &["-f", "-s", "state", &format!("{way}.conf")]);
+            assert_eq!(done.told(), (0, "", ""), "{way}");
+        }
+        multilog.feed("4\n");
+        wait_for_line(&sandbox, &current, "4\n");
+        assert_eq!(multilog.finish().told(), (0, "", ""), "{way}");
+        let rotated = [3, 2, 1].map(|age| sandbox.read(format!("{current}.{age}")));
+        assert_eq!(rotated, ["1\n", "2\n", "3\n"], "{way}");
+        assert_eq!(old_logs(&sandbox, &log).len(), 0);
+    }
+}
+
+#[test]
+fn the_sample_for_logrotate_is_one_that_logrotate_takes() {
+    let sandbox = Sandbox::new();
+    // Owned by root and readable by all, as packages install it.
+    let sample = fs::read(tests::checkout().join("packaging/logrotate")).unwrap();
+    sandbox.write("sample", sample);
+    let done = sandbox.run("/usr/sbin/logrotate", &["-d", "-s", "state", "sample"]);
+    assert_eq!(done.code, Some(0));
+    assert!(!done.err.contains("error") && done.err.contains("svscan.log"), "{}", done.err);
+}
+
 #[test]
 fn alrm_rotates_nothing_that_is_not_its_own() {
     let sandbox = Sandbox::new();
