@@ -3,6 +3,7 @@
 use crate::outputs::Outputs;
 use crate::trouble::Trouble;
 use multilog::label::{Label, Stamp};
+use multilog::script::Script;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -11,8 +12,8 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant, SystemTime};
 use unix::signals::SignalPipe;
 
-/// As much as is read at once.
-pub const BUFFER: usize = 256 << 10;
+/// As much as is read at once, at the most.
+const BUFFER: usize = 256 << 10;
 /// What the pipe is made to hold when its present size is what holds up the service.
 const PIPE: i32 = 1 << 20;
 /// What a pipe holds before.
@@ -31,17 +32,23 @@ struct Input {
     enlarged: bool,
 }
 
-/// Reads until the end of input or TERM, and finishes the logs.
+/// As much as is read at once. Not more than a log holds: what is read at once may be lost by a kill -9, and each
+/// rotation on the way, with its processor, makes the time longer in which that can happen.
+pub fn block(script: &Script) -> usize {
+    script.smallest_size().and_then(|size| usize::try_from(size).ok()).map_or(BUFFER, |size| size.min(BUFFER))
+}
+
+/// Reads blocks until the end of input or TERM, and finishes the logs.
 ///
 /// # Errors
 /// What is wrong with standard input or the signals. What was read before is written and finished even then.
-pub fn run(outputs: Outputs) -> Result<(), Trouble> {
+pub fn run(outputs: Outputs, block: usize) -> Result<(), Trouble> {
     let mut input = Input {
         stdin: io::stdin(),
         signals: Signals::new().map_err(|e| Trouble::new(&[b"unable to watch for signals"], Some(e)))?,
         began: label(outputs.stamp()),
         outputs,
-        buffer: vec![0; BUFFER],
+        buffer: vec![0; block],
         held: 0,
         enlarged: false,
     };

@@ -48,7 +48,8 @@ fn main() -> ExitCode {
             return ExitCode::from(100);
         }
     };
-    match Outputs::open(script, input::BUFFER).and_then(input::run) {
+    let block = input::block(&script);
+    match Outputs::open(script, block).and_then(|outputs| input::run(outputs, block)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             fatal(&trouble.line());

@@ -87,6 +87,17 @@ pub fn parse(args: &[Vec<u8>]) -> Result<Script, Misused> {
     Ok(Script { stamp, actions })
 }
 
+impl Script {
+    /// The size of the smallest log; `None` without a log.
+    pub fn smallest_size(&self) -> Option<u64> {
+        let size = |action: &Action| match action {
+            Action::Log(_, limits) => Some(limits.size),
+            _ => None,
+        };
+        self.actions.iter().filter_map(size).min()
+    }
+}
+
 /// The digits at the start; 0 where there are none.
 fn number(text: &[u8]) -> u64 {
     let digits = text.iter().take_while(|c| c.is_ascii_digit());
