@@ -90,7 +90,7 @@ fn start(sandbox: &Sandbox, pipe: &PipeReader) -> Running {
 
 /// A line says its number at both ends, so that a part of one is no line.
 fn line(number: usize) -> Vec<u8> {
-    let filling = "x".repeat(number * 7919 % 200 + usize::from(number % 997 == 0) * 5000);
+    let filling = "x".repeat(number * 7919 % 200 + usize::from(number.is_multiple_of(997)) * 5000);
     format!("<{number} {filling} {number}>\n").into_bytes()
 }
 

@@ -1,6 +1,8 @@
 //! multilog's patterns: random scripts on random lines select the same with Debian's multilog and ours.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+mod multilog;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -42,15 +44,17 @@ fn compare(first: &[u8], of_patterns: &[u8], of_lines: &[u8]) {
 /// What each of these scripts selects.
 fn selected(programs: Programs, first: &[u8], scripts: &[Vec<Vec<u8>>], input: &[u8]) -> Vec<String> {
     let sandbox = Sandbox::with(programs);
+    let place = multilog::memory_folder();
+    let log = |number| place.path().join(format!("log{number}"));
     sandbox.write("input", input);
     let mut command = sandbox.command("multilog", &[]);
     command.arg(OsString::from_vec(first.to_vec())).arg("s16777215");
     for (number, script) in scripts.iter().enumerate() {
-        command.arg("+*").args(script.iter().cloned().map(OsString::from_vec)).arg(format!("./log{number}"));
+        command.arg("+*").args(script.iter().cloned().map(OsString::from_vec)).arg(log(number));
     }
     command.stdin(std::fs::File::open(sandbox.path("input")).unwrap());
     assert_eq!(sandbox.spawn(command).finish().told(), (0, "", ""));
-    let text = |number| std::fs::read(sandbox.path(format!("log{number}/current"))).unwrap();
+    let text = |number| std::fs::read(log(number).join("current")).unwrap();
     let shown = |number| mask::labels(&text(number).escape_ascii().to_string());
     (0..scripts.len()).map(shown).collect()
 }

@@ -82,7 +82,9 @@ fn combinations() -> Vec<Leftovers> {
 /// What each log directory holds after a multilog wrote a line to it.
 fn outcomes(programs: Programs, combinations: &[Leftovers], old: &[String]) -> Vec<Vec<String>> {
     let sandbox = Sandbox::with(programs);
-    let logs: Vec<_> = (0..combinations.len()).map(|number| format!("./log{number}")).collect();
+    let place = multilog::memory_folder();
+    let logs: Vec<_> =
+        (0..combinations.len()).map(|number| format!("{}/{number}", place.path().display())).collect();
     for (log, left) in logs.iter().zip(combinations) {
         leave(&sandbox, log, left);
         for name in old {

@@ -5,6 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use tests::{Sandbox, mask};
 
+/// A folder on a memory disk, where there is one: for thousands of logs, each of which is synced at its end.
+pub fn memory_folder() -> tempfile::TempDir {
+    let folder = |place| tempfile::Builder::new().prefix("sky-").tempdir_in(place);
+    folder("/dev/shm").or_else(|_| folder("/tmp")).unwrap()
+}
+
 /// Mode, size and name of each file in a log directory, in the order of their names; labels masked.
 pub fn listing(sandbox: &Sandbox, log: &str) -> Vec<String> {
     let line = |name: String| {
