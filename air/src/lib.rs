@@ -13,4 +13,5 @@ pub mod line;
 mod link;
 pub mod rpc;
 
+pub use amqp::connection::Tls;
 pub use link::{Delivery, Event, Link, Options, Tag};

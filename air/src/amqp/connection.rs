@@ -116,9 +116,10 @@ impl Connection {
         &self.inner
     }
 
-    /// The heartbeat that was agreed upon.
+    /// The heartbeat that was agreed upon; ours where the broker wants none.
     pub fn heartbeat(&self) -> Duration {
-        Duration::from_secs(self.inner.configuration().heartbeat().into())
+        let agreed = self.inner.configuration().heartbeat();
+        Duration::from_secs(if agreed == 0 { HEARTBEAT } else { agreed }.into())
     }
 
     /// Whether it is still there, as far as lapin knows.
