@@ -1,7 +1,7 @@
 //! One connected broker: a consumer on a connection of its own, a confirming publisher on another.
 
 use crate::amqp::connection::Connection;
-pub use crate::amqp::connection::{place, reason};
+pub use crate::amqp::connection::reason;
 use crate::link::Options;
 use lapin::options::{
     BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
@@ -97,13 +97,14 @@ impl Work {
             channel.basic_qos(options.prefetch, BasicQosOptions::default()).await?;
             channel.queue_declare(options.queue.as_str().into(), durable(), arguments(&options)).await?;
             let (queue, tag) = (options.queue.as_str().into(), CONSUMER.into());
-            let consumer =
-                channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default()).await?;
+            let consumer = channel
+                .basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default())
+                .await?;
             Ok::<_, lapin::Error>(Self { channel, consumer })
         };
-        opened
-            .await
-            .map_err(|e| format!("cannot consume from {} at {}: {}", options.queue, connection.place, reason(&e)))
+        opened.await.map_err(|e| {
+            format!("cannot consume from {} at {}: {}", options.queue, connection.place, reason(&e))
+        })
     }
 
     /// Takes no more from the queue.

@@ -299,7 +299,9 @@ impl Task {
         self.said.clear();
         self.emit(Event::Connected { place: broker.place.clone() });
         let mut served = Served::new(broker, work, &self.options);
-        if !self.consuming && let Some(work) = &served.work {
+        if !self.consuming
+            && let Some(work) = &served.work
+        {
             // Told to stop while it was being opened.
             let _ = timeout(LOOK, work.cancel()).await;
         }

@@ -28,6 +28,11 @@ const LONGEST_LINE: u64 = 64 << 10;
 /// How long those that a program left behind may hold its pipes.
 const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
+/// How long a program that is cancelled may take to end by TERM.
+const ASKED: Duration = Duration::from_secs(5);
+/// The same where it is cancelled by force.
+const FORCED: Duration = Duration::from_secs(1);
+
 /// Runs the program of `exec = [...]`.
 pub struct ExecWorkers {
     settings: Arc<Settings>,
@@ -44,6 +49,23 @@ impl ExecWorkers {
         reports: UnboundedSender<Report>,
     ) -> Self {
         Self { settings, environment, reports, groups: Arc::default() }
+    }
+
+    /// TERM, and KILL where that does not end it.
+    fn cancel(&self, id: u64, force: bool) {
+        let groups = Arc::clone(&self.groups);
+        let signal = move |groups: &Mutex<HashMap<u64, Pid>>, signal| {
+            let groups = groups.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some(group) = groups.get(&id) {
+                // One that has just ended needs no signal.
+                let _ = killpg(*group, signal);
+            }
+        };
+        signal(&groups, Signal::SIGTERM);
+        tokio::spawn(async move {
+            tokio::time::sleep(if force { FORCED } else { ASKED }).await;
+            signal(&groups, Signal::SIGKILL);
+        });
     }
 
     fn signal_all(&self, signal: Signal) {
@@ -69,6 +91,9 @@ impl Workers for ExecWorkers {
                     let _ = reports.send(Report::Done { id, outcome });
                 });
             }
+            Order::Cancel { id, force, .. } => self.cancel(id, force),
+            // A program is asked by nobody: its answer is what it writes at its end.
+            Order::Ask { .. } => {}
             Order::Die => self.signal_all(Signal::SIGTERM),
             Order::Stop => self.signal_all(Signal::SIGKILL),
         }

@@ -52,6 +52,8 @@ pub enum Event {
     Connected,
     /// The link is down.
     Lost,
+    /// The broker has taken all deliveries back, while the link stays up.
+    Reopened,
     /// A delivery came; `id` is new.
     Delivered {
         /// What to call it.
@@ -65,6 +67,8 @@ pub enum Event {
     Replied(Id),
     /// The handler is done and no reply is wanted.
     Forgotten(Id),
+    /// It is cancelled while it waits for a worker; its reply is ready.
+    Cancelled(Id),
     /// The handler asks for a message of its own to be sent; `id` is new.
     Extra(Id),
     /// The broker has the message.
@@ -157,6 +161,16 @@ impl Machine {
         self.flights.iter().filter(|(_, flight)| flight.stage == Stage::Running).map(|(id, _)| *id)
     }
 
+    /// What is being done about a workitem in hand: it is `waiting` for a worker, `running`, or `replying`.
+    pub fn state(&self, id: Id) -> Option<&'static str> {
+        match self.flights.get(&id)?.stage {
+            Stage::Waiting => Some("waiting"),
+            Stage::Running => Some("running"),
+            Stage::Sending { .. } => Some("replying"),
+            Stage::Done => None,
+        }
+    }
+
     /// When [`Event::Due`] is to be reported.
     pub fn deadline(&self) -> Option<Moment> {
         let draining = match self.phase {
@@ -180,8 +194,10 @@ impl Machine {
         let mut actions = match event {
             Event::Connected => self.link_is_up(),
             Event::Lost => self.link_is_down(),
+            Event::Reopened => self.deliveries_are_gone(),
             Event::Delivered { id, tag, ask } => self.delivered(id, tag, ask),
-            Event::Replied(id) => self.replied(id),
+            Event::Replied(id) => self.answered(id, Stage::Running),
+            Event::Cancelled(id) => self.answered(id, Stage::Waiting),
             Event::Forgotten(id) => self.settle(id),
             Event::Extra(id) => self.send_extra(id),
             Event::Confirmed(id) => self.settle(id),
@@ -213,12 +229,16 @@ impl Machine {
         actions
     }
 
-    /// All deliveries are the broker's again. What was not begun is forgotten: it will be delivered anew.
     fn link_is_down(&mut self) -> Vec<Action> {
         self.connected = false;
         if self.phase == Phase::Working {
             self.phase = Phase::Connecting;
         }
+        self.deliveries_are_gone()
+    }
+
+    /// All deliveries are the broker's again. What was not begun is forgotten: it will be delivered anew.
+    fn deliveries_are_gone(&mut self) -> Vec<Action> {
         self.flights.values_mut().for_each(|flight| flight.tag = None);
         self.remove(|flight| flight.stage == Stage::Waiting)
     }
@@ -250,9 +270,10 @@ impl Machine {
         }
     }
 
-    fn replied(&mut self, id: Id) -> Vec<Action> {
+    /// Its reply is ready, if it was in this stage.
+    fn answered(&mut self, id: Id, stage: Stage) -> Vec<Action> {
         match self.flights.get_mut(&id) {
-            Some(flight) if flight.stage == Stage::Running => {
+            Some(flight) if flight.stage == stage => {
                 flight.stage = Stage::Sending { retry_at: None, refusals: 0 };
                 self.publish_if_connected(id)
             }

@@ -1,5 +1,8 @@
 //! The loop around the machine: performs what it decides on the link, the workers and the failed store.
 
+mod control;
+
+use crate::control::Control;
 use crate::machine::{Action, Ask, Event, Id, Key, Machine};
 use crate::workers::{Job, Order, Outcome, Report, Workers};
 use air::{Delivery, Link};
@@ -27,6 +30,8 @@ struct InHand {
     /// The message as it came, until there is a reply; then that.
     body: Vec<u8>,
     redelivered: bool,
+    /// Which attempt this is, from 1.
+    attempt: u32,
     confirmed: Option<std::sync::mpsc::Sender<()>>,
     outcome: &'static str,
 }
@@ -43,6 +48,8 @@ pub struct Session<W> {
     next: Id,
     born: Instant,
     announced: bool,
+    control: Control,
+    notes: control::Notes,
 }
 
 struct Signals {
@@ -84,6 +91,11 @@ impl<W: Workers> Session<W> {
             quorum: settings.queue_type == "quorum",
             prefetch: settings.prefetch,
             reply_to: REPLIES.into(),
+            tls: air::Tls {
+                ca: settings.tls.ca.clone(),
+                cert: settings.tls.cert.clone(),
+                key: settings.tls.key.clone(),
+            },
         });
         Self {
             machine: Machine::new(settings.concurrency as usize, settings.grace),
@@ -95,20 +107,30 @@ impl<W: Workers> Session<W> {
             next: 1,
             born: Instant::now(),
             announced: false,
+            control: Control::new(&settings.name),
+            notes: control::Notes::default(),
             settings,
         }
     }
 
     /// Waits for one thing to happen and deals with it. False = over.
     async fn turn(&mut self, reports: &mut UnboundedReceiver<Report>, signals: &mut Signals) -> bool {
-        let deadline = self.machine.deadline().map(|at| tokio::time::Instant::from_std(self.born + at));
+        let deadline = self
+            .machine
+            .deadline()
+            .into_iter()
+            .chain(self.control.deadline())
+            .min()
+            .map(|at| tokio::time::Instant::from_std(self.born + at));
         let event = tokio::select! {
             event = self.link.event() => match event {
                 Some(event) => self.heard(event).await,
                 None => Some(Event::Stop),
             },
             Some(report) = reports.recv() => self.reported(report),
+            question = self.control.question(self.born) => return self.answer(question),
             () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
+                self.control.due(self.born.elapsed());
                 Some(Event::Due)
             }
             _ = signals.term.recv() => self.told_to_stop("TERM"),
@@ -151,10 +173,34 @@ impl<W: Workers> Session<W> {
             }
             air::Event::Lost { reason } => {
                 warn!("{name}: {reason}; trying again until it works");
+                self.control.lost(self.born.elapsed());
                 Some(Event::Lost)
             }
+            air::Event::Reopened { reason } => {
+                warn!("{name}: {reason}; consuming from {} again", self.settings.queue);
+                Some(Event::Reopened)
+            }
+            air::Event::Blocked { reason } => {
+                warn!("{name}: the broker takes no messages: {reason}; replies wait");
+                None
+            }
+            air::Event::Unblocked => {
+                info!("{name}: the broker takes messages again");
+                None
+            }
+            air::Event::Air(air) => {
+                self.control.carried(self.born.elapsed(), air);
+                None
+            }
+            air::Event::NoAir { reason } => {
+                self.control.refused(&reason);
+                None
+            }
             air::Event::Delivered(delivery) => Some(self.delivered(delivery).await),
-            air::Event::Confirmed { id } => Some(Event::Confirmed(id)),
+            air::Event::Confirmed { id } => {
+                self.control.released(self.born.elapsed(), id);
+                Some(Event::Confirmed(id))
+            }
             air::Event::Refused { id, reason } => {
                 let wfid = self.wfid(id);
                 warn!("{name}{wfid}: the reply was not taken: {reason}; trying again");
@@ -180,12 +226,22 @@ impl<W: Workers> Session<W> {
         let Delivery { tag, redelivered, body } = delivery;
         let id = self.next;
         self.next += 1;
-        let mut in_hand =
-            InHand { fei: None, begun: Instant::now(), body, redelivered, confirmed: None, outcome: "" };
+        let mut in_hand = InHand {
+            fei: None,
+            begun: Instant::now(),
+            body,
+            redelivered,
+            attempt: 1,
+            confirmed: None,
+            outcome: "",
+        };
         let ask = self.judge(&mut in_hand);
         if ask == Ask::Return {
             // Not at once: a message that nobody can deal with must not go round in circles at full speed.
             tokio::time::sleep(PATIENCE).await;
+        }
+        if let (Ask::Handle(_), Some(fei)) = (&ask, &in_hand.fei) {
+            self.control.held(self.born.elapsed(), id, &fei.wfid);
         }
         self.in_hand.insert(id, in_hand);
         Event::Delivered { id, tag, ask }
@@ -193,7 +249,6 @@ impl<W: Workers> Session<W> {
 
     /// What a message asks for. What cannot be used is parked in the failed store, or goes back.
     fn judge(&mut self, in_hand: &mut InHand) -> Ask {
-        let name = self.settings.name.clone();
         if in_hand.body.len() as u64 > self.settings.max_body {
             let reason = format!("{} bytes, more than max_body", in_hand.body.len());
             return self.park("unusable", in_hand, &reason);
@@ -214,8 +269,7 @@ impl<W: Workers> Session<W> {
                 Ask::Handle(key)
             }
             Ok(Incoming::Cancel(cancel)) => {
-                let what = cancel.fei.map_or_else(|| "an unnamed workitem".into(), |fei| fei.to_string());
-                info!("{name}: the engine cancels {what}; acknowledged");
+                self.cancelled_by_engine(cancel.fei);
                 Ask::Settle
             }
             Err(Unusable::Malformed { fei, reason }) => {
@@ -273,7 +327,14 @@ impl<W: Workers> Session<W> {
         let Some(in_hand) = self.in_hand.get_mut(&id) else { return };
         let Some(fei) = in_hand.fei.clone() else { return };
         in_hand.begun = Instant::now();
-        let job = Job { id, fei, body: in_hand.body.clone(), redelivered: in_hand.redelivered, attempt: 1 };
+        self.control.started(self.born.elapsed(), id);
+        let job = Job {
+            id,
+            fei,
+            body: in_hand.body.clone(),
+            redelivered: in_hand.redelivered,
+            attempt: in_hand.attempt,
+        };
         self.workers.order(Order::Handle(job));
     }
 
@@ -284,6 +345,8 @@ impl<W: Workers> Session<W> {
     }
 
     fn drop(&mut self, id: Id) {
+        self.control.released(self.born.elapsed(), id);
+        self.notes.forget(id);
         let Some(in_hand) = self.in_hand.remove(&id) else { return };
         if let Some(confirmed) = in_hand.confirmed {
             // A handler that does not wait any more is not told.
@@ -306,7 +369,7 @@ impl<W: Workers> Session<W> {
                 let (begun, confirmed) = (Instant::now(), Some(confirmed));
                 self.in_hand.insert(
                     id,
-                    InHand { fei: None, begun, body, redelivered: false, confirmed, outcome: "" },
+                    InHand { fei: None, begun, body, redelivered: false, attempt: 1, confirmed, outcome: "" },
                 );
                 Some(Event::Extra(id))
             }
@@ -315,7 +378,8 @@ impl<W: Workers> Session<W> {
 
     fn done(&mut self, id: Id, outcome: Outcome) -> Option<Event> {
         let came = self.in_hand.get(&id)?.body.clone();
-        let (body, outcome, event) = match outcome {
+        let (body, outcome, event) = match self.as_cancelled(id, outcome, &came) {
+            Outcome::Cancelled(reply) => (reply, "answered as cancelled", Event::Replied(id)),
             Outcome::Reply(reply) => (reply, "replied", Event::Replied(id)),
             Outcome::Forget => (vec![], "no reply wanted", Event::Forgotten(id)),
             Outcome::Failed { left, error, details } => {

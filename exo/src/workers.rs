@@ -1,6 +1,7 @@
 //! What a session asks of those who do the work, and what they report.
 
 use crate::machine::Id;
+pub use air::rpc::workitems::Progress;
 use workitem::{ErrorInfo, Fei};
 
 /// A workitem to be handled.
@@ -23,6 +24,22 @@ pub struct Job {
 pub enum Order {
     /// Handle a workitem; answered by one [`Report::Done`].
     Handle(Job),
+    /// Stop the work on a workitem; with `force`, without its agreement. Answered by its [`Report::Done`].
+    Cancel {
+        /// Which.
+        id: Id,
+        /// Whether by force.
+        force: bool,
+        /// Who and why.
+        reason: String,
+    },
+    /// What does the handler say of a workitem? Dropped where nobody can say anything.
+    Ask {
+        /// Which.
+        id: Id,
+        /// Where to.
+        answer: tokio::sync::oneshot::Sender<Result<serde_json::Value, String>>,
+    },
     /// The process will be terminated in five seconds.
     Die,
     /// No more work will be given: tidy up and end.
@@ -36,6 +53,8 @@ pub enum Outcome {
     Reply(Vec<u8>),
     /// Without one, as nobody waits for it.
     Forget,
+    /// It was cancelled: the reply says so.
+    Cancelled(Vec<u8>),
     /// With an error.
     Failed {
         /// The workitem as the handler left it; `None` when that is not JSON.
@@ -69,6 +88,11 @@ pub enum Report {
 pub trait Workers {
     /// Takes an order.
     fn order(&self, order: Order);
+
+    /// How far the work on a workitem is, as it was last told.
+    fn progress(&self, _id: Id) -> Option<Progress> {
+        None
+    }
 }
 
 /// Workers on threads that wait for orders on a channel: the Python handler's.

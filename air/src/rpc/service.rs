@@ -77,11 +77,37 @@ impl Service {
     /// Answers what comes to an inbox until that ends; what is in work then is abandoned, as it is when this is
     /// dropped.
     pub async fn serve<C: Carrier>(self: Arc<Self>, carrier: C, mut inbox: Inbox) {
+        self.take_all(&carrier, &mut inbox, &mut JoinSet::new()).await;
+    }
+
+    /// Like [`serve`](Self::serve), until `stopped`: then the inbox is closed, and what has come is still answered.
+    pub async fn serve_until<C: Carrier>(
+        self: Arc<Self>,
+        carrier: C,
+        mut inbox: Inbox,
+        stopped: impl Future<Output = ()>,
+    ) {
         let mut work = JoinSet::new();
-        while let Some(message) = next(&mut inbox, &mut work).await {
-            let (service, carrier) = (Arc::clone(&self), carrier.clone());
-            work.spawn(async move { service.answer(&carrier, message).await });
+        tokio::select! {
+            () = self.take_all(&carrier, &mut inbox, &mut work) => return,
+            () = stopped => {}
         }
+        while let Some(Some(message)) = inbox.next().now_or_never() {
+            self.take(&carrier, message, &mut work);
+        }
+        drop(inbox);
+        while work.join_next().await.is_some() {}
+    }
+
+    async fn take_all<C: Carrier>(self: &Arc<Self>, carrier: &C, inbox: &mut Inbox, work: &mut JoinSet<()>) {
+        while let Some(message) = next(inbox, work).await {
+            self.take(carrier, message, work);
+        }
+    }
+
+    fn take<C: Carrier>(self: &Arc<Self>, carrier: &C, message: Message, work: &mut JoinSet<()>) {
+        let (service, carrier) = (Arc::clone(self), carrier.clone());
+        work.spawn(async move { service.answer(&carrier, message).await });
     }
 
     /// Answers one request.

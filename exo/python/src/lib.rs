@@ -4,16 +4,18 @@
 //! `SkyNET._host`, and hands workitems to it until the session is over. The session's thread never holds the
 //! interpreter lock; orders and reports cross on channels, one each way for a workitem.
 
+mod control;
 mod publish;
 
 use config::Settings;
+use control::{Board, Hands};
 use publish::Publisher;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use session::workers::{Job, Order, Outcome, Report, Workers};
+use session::workers::{Job, Order, Outcome, Report};
 use session::{log, session as sessions};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -51,15 +53,16 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     host.call_method1(py, "set_publisher", (Publisher { reports: reports.clone() },))?;
     let inbox = Arc::new(Mutex::new(inbox));
     let others = settings.concurrency.saturating_sub(1);
-    let (control, said) = channel();
-    let session = std::thread::spawn(move || hold_session(settings, Hands { orders, control }, outbox));
-    let listener = host.clone_ref(py);
-    std::thread::spawn(move || listen(&listener, &said));
+    let board = Board::default();
+    host.call_method1(py, "set_progress", (board.clone(),))?;
+    let hands = Hands::new(orders, host.clone_ref(py), board.clone());
+    let session = std::thread::spawn(move || hold_session(settings, hands, outbox));
     for _ in 0..others {
         let (host, inbox, reports) = (host.clone_ref(py), Arc::clone(&inbox), reports.clone());
-        std::thread::spawn(move || Python::attach(|py| work(py, &host, &inbox, &reports)));
+        let board = board.clone();
+        std::thread::spawn(move || Python::attach(|py| work(py, &host, &inbox, &reports, &board)));
     }
-    work(py, &host, &inbox, &reports);
+    work(py, &host, &inbox, &reports, &board);
     call_lifecycle(py, &host, "stop");
     Ok(py.detach(|| session.join()).unwrap_or(TROUBLE))
 }
@@ -120,29 +123,6 @@ fn hold_session(settings: Settings, hands: Hands, outbox: UnboundedReceiver<Repo
     code
 }
 
-/// The way to the threads that hold the interpreter: work for those that handle it, and word for the one that
-/// listens beside them, as a handler that is busy must hear it too.
-struct Hands {
-    orders: Sender<Order>,
-    control: Sender<&'static str>,
-}
-
-impl Workers for Hands {
-    fn order(&self, order: Order) {
-        // Threads end only when the session does: nobody is missed here.
-        let _ = match order {
-            Order::Die => self.control.send("die").is_ok(),
-            other => self.orders.send(other).is_ok(),
-        };
-    }
-}
-
-fn listen(host: &Py<PyAny>, said: &Receiver<&'static str>) {
-    while let Ok(word) = said.recv() {
-        Python::attach(|py| call_lifecycle(py, host, word));
-    }
-}
-
 /// How TERM, HUP, USR1 and INT are dealt with: a handler may replace that, and we put it back.
 static SIGNALS: OnceLock<Kept> = OnceLock::new();
 
@@ -164,7 +144,13 @@ fn keep_signals(py: Python<'_>, host: &Py<PyAny>) {
 }
 
 /// Takes orders until there are no more.
-fn work(py: Python<'_>, host: &Py<PyAny>, inbox: &Mutex<Receiver<Order>>, reports: &UnboundedSender<Report>) {
+fn work(
+    py: Python<'_>,
+    host: &Py<PyAny>,
+    inbox: &Mutex<Receiver<Order>>,
+    reports: &UnboundedSender<Report>,
+    board: &Board,
+) {
     loop {
         let order = py.detach(|| inbox.lock().ok().and_then(|inbox| inbox.recv().ok()));
         match order {
@@ -172,10 +158,11 @@ fn work(py: Python<'_>, host: &Py<PyAny>, inbox: &Mutex<Receiver<Order>>, report
                 let id = job.id;
                 keep_signals(py, host);
                 let outcome = handle(py, host, job);
+                board.forget(id);
                 // The session is over: nobody wants to know.
                 let _ = reports.send(Report::Done { id, outcome });
             }
-            Some(Order::Die | Order::Stop) | None => return,
+            Some(_) | None => return,
         }
     }
 }

@@ -107,6 +107,28 @@ fn stopping_while_the_broker_is_away_and_nothing_runs_finishes_at_once() {
     assert_eq!(story(&mut m, &[Event::Stop]), [Action::StopConsuming, Action::Finish]);
 }
 
+#[test]
+fn a_consumer_that_is_opened_again_leaves_replies_alone_and_adopts_what_runs() {
+    let mut m = Machine::new(1, GRACE);
+    let _ = story(&mut m, &[Event::Connected, handle(1, tag(1, 1), 1), Event::Replied(1)]);
+    let _ = story(&mut m, &[handle(2, tag(1, 2), 2), handle(3, tag(1, 3), 3)]);
+    assert_eq!(story(&mut m, &[Event::Reopened]), [Action::Drop(3)], "what waits is the broker's again");
+    assert_eq!(
+        story(&mut m, &[handle(4, tag(2, 1), 1), handle(5, tag(2, 2), 2)]),
+        [Action::Drop(4), Action::Drop(5)]
+    );
+    assert_eq!(story(&mut m, &[Event::Confirmed(1)]), [Action::Ack(tag(2, 1)), Action::Drop(1)]);
+}
+
+#[test]
+fn a_workitem_that_is_cancelled_while_it_waits_is_answered_without_being_started() {
+    let mut m = Machine::new(1, GRACE);
+    let _ = story(&mut m, &[Event::Connected, handle(1, tag(1, 1), 1), handle(2, tag(1, 2), 2)]);
+    assert_eq!(story(&mut m, &[Event::Cancelled(2)]), [Action::Publish(2)]);
+    assert_eq!(story(&mut m, &[Event::Confirmed(2)]), [Action::Ack(tag(1, 2)), Action::Drop(2)]);
+    assert_eq!(story(&mut m, &[Event::Cancelled(1)]), [], "what runs is answered when it ends");
+}
+
 /// A broker and handlers that do what the machine asks, in whatever order chance has it.
 #[derive(Default)]
 struct World {
