@@ -1,4 +1,4 @@
-//! The AMQP connection that survives its broker; the one home of lapin.
+//! The AMQP connection that survives its broker, and [AIR](rpc), the only RPC. lapin lives in [`amqp`] alone.
 //!
 //! A [`Link`] consumes one work queue and publishes replies, on a connection each, so that a consumer the
 //! broker closes cannot hold back a reply. It connects, and connects again, by itself; what happens comes as
@@ -8,10 +8,8 @@
 
 pub mod amqp;
 mod backoff;
-mod broker;
-pub mod line;
-mod link;
 pub mod rpc;
 
 pub use amqp::connection::Tls;
-pub use link::{Delivery, Event, Link, Options, Tag};
+pub use amqp::line;
+pub use amqp::link::{Delivery, Event, Link, Options, Tag};

@@ -2,7 +2,7 @@
 
 use crate::amqp::connection::Connection;
 pub use crate::amqp::connection::reason;
-use crate::link::Options;
+use crate::amqp::link::Options;
 use lapin::options::{
     BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
     QueueDeclareOptions,

@@ -1,6 +1,6 @@
 //! A line to the broker for as long as one command runs: `skynet send`, `queues`, `failed --retry`.
 //!
-//! Unlike [`crate::link`] it does not survive its broker: whoever runs the command is told and tries again.
+//! Unlike [`crate::amqp::link`] it does not survive its broker: whoever runs the command is told and tries again.
 
 use crate::amqp::connection::{Connection, Tls, reason};
 use futures_util::StreamExt;

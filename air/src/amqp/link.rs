@@ -1,9 +1,9 @@
 //! The link: a task that is connected as often as it can be.
 
+use crate::amqp::broker::{Broker, NotSent, Unwell, Work, reason, watch};
 use crate::amqp::carrier::Air;
 use crate::amqp::connection::Tls;
 use crate::backoff::Backoff;
-use crate::broker::{Broker, NotSent, Unwell, Work, reason, watch};
 use crate::rpc::Broken;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
