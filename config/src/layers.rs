@@ -245,3 +245,6 @@ fn overlay(old: &mut toml::Table, new: toml::Table) {
 pub fn place_of(values: &Values, key: &str) -> Option<Place> {
     values.get(key).map(|(_, place)| place.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,6 @@ use regex::Regex;
 use sha2::{Digest, Sha256};
 use state::failed::{About, FailedStore, Failure};
 use std::collections::HashMap;
-use std::io::Write;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -215,10 +214,8 @@ impl<W: Workers> Session<W> {
             return;
         }
         let Ok(fd) = std::env::var("SKYNET_NOTIFY_FD") else { return };
-        let Ok(fd) = fd.parse::<u32>() else { return };
-        // Whoever asked to be told may be gone.
-        if let Ok(mut file) = std::fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{fd}")) {
-            let _ = file.write_all(b"\n");
+        if let Ok(fd) = fd.parse() {
+            unix::inherited::tell(fd, b"\n");
         }
     }
 

@@ -25,6 +25,41 @@ fn a_handler_or_configuration_that_cannot_be_used_is_named_with_file_and_line_an
         (Some("def x(:\n"), "", "cannot import the handler: SyntaxError: "),
         (Some("x = 1\n"), "", "has no class ParticipantHandler"),
         (Some("import nonsense_xyz\n"), "", "No module named 'nonsense_xyz'"),
+        (
+            Some("class ParticipantHandler(object):\n    def __init__(self, x): pass\n"),
+            "",
+            "cannot construct ParticipantHandler: TypeError: ",
+        ),
+        (Some("class ParticipantHandler(object): pass\n"), "", "sizer.py has no method handle_wi"),
+        (
+            Some(
+                "class ParticipantHandler(object):\n    def handle_wi(self, wid): pass\n    def handle_lifecycle_control(self, ctrl):\n        ctrl.config.get('my', 'key')\n",
+            ),
+            "",
+            "ParticipantHandler refused \"start\": NoSectionError: No section: 'my' (",
+        ),
+        (
+            Some("import sys\nsys.exit('no database')\n"),
+            "",
+            "cannot import the handler: SystemExit: no database (",
+        ),
+        (Some(GOOD), "exoskeleton = \"nowhere:Mine\"\n", "cannot import the exoskeleton nowhere:Mine: "),
+        (
+            Some(GOOD),
+            "[fields]\nx = { pattern = \"(\" }\n",
+            "config.exo:2: fields.x.pattern takes a regular expression",
+        ),
+        (
+            Some(GOOD),
+            "[participant]\nname = sizer\nnonsense\n",
+            "config.exo:3: this line is neither KEY = VALUE nor [section]",
+        ),
+        (Some(GOOD), "[participant]\nqueue = amq.x\n", "config.exo:2: queue takes a text in quotes"),
+        (
+            Some(GOOD),
+            "[boss]\namqp_host = h:port\n[participant]\ncode = sizer.py\n",
+            "config.exo:2: the broker's address cannot be made of this",
+        ),
         (Some(GOOD), "\nquue = \"x\"\n", "config.exo:2: unknown key \"quue\" (did you mean \"queue\"?)"),
         (
             Some(GOOD),

@@ -241,3 +241,32 @@ fn started_by_anybody_else_a_participant_can_only_be_oneself() {
         }
     }
 }
+
+/// "Closes inherited descriptors above 2 except the one that SKYNET_NOTIFY_FD names", which is told once that exo works;
+/// no program that a handler runs inherits it, nor anything else.
+#[test]
+fn no_program_of_a_participant_has_a_strangers_descriptor() {
+    let handler = "
+import os, subprocess
+class ParticipantHandler(object):
+    def handle_wi(self, wid):
+        wid.fields.seen = subprocess.check_output('ls -l /proc/self/fd', shell=True, close_fds=False).decode()
+";
+    let program = "#!/bin/sh\nls -l /proc/self/fd >&2; exit 1\n";
+    for config in ["", "exec = [\"./work\"]\n"] {
+        let p = Participant::on_skynet(handler, config);
+        let work = p.sandbox.write("sizer/work", program);
+        fs::set_permissions(work, fs::Permissions::from_mode(0o755)).unwrap();
+        let script = "exec 7</etc/hostname 8>notify; cd sizer; SKYNET_NOTIFY_FD=8 exec exo 2>&1";
+        let mut exo = p.sandbox.start("sh", &["-c", script]);
+        exo.wait_until_it_says("consuming");
+        p.sandbox.wait_until("it is told once", || p.sandbox.read("notify") == "\n");
+        let reply = ask(&p, "w1", json!({}));
+        let seen = format!("{} {}", reply["fields"]["seen"], reply["error"]["message"]);
+        let out = exo.terminate().out;
+        for stranger in ["hostname", "notify"] {
+            assert!(!seen.contains(stranger) && !out.contains(stranger), "{config}: {seen} {out}");
+        }
+        assert!(seen.contains("/proc/") || out.contains("/proc/"), "{config}: {seen} {out}");
+    }
+}

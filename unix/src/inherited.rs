@@ -1,7 +1,9 @@
 //! Descriptors that somebody else left open: a daemon must not keep a stranger's pipe or terminal.
 
 use nix::errno::Errno;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, FromRawFd};
 
 /// Marks every descriptor above 2 close-on-exec, so that the program executed next starts with three.
 ///
@@ -31,11 +33,42 @@ fn close_range(first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a word to a descriptor above 2 that was handed over by its number, and closes it. Written to itself, not to
+/// what /proc names: whoever gave up its privileges may not open again what it was given. Whoever handed it over may
+/// be gone: then nobody is told.
+pub fn tell(fd: u32, word: &[u8]) {
+    let Ok(fd) = i32::try_from(fd) else { return };
+    if fd > 2 && nix::fcntl::fcntl(numbered(fd), nix::fcntl::FcntlArg::F_GETFD).is_ok() {
+        // SAFETY: it is open, and was handed to this process for exactly this; nothing else here owns it.
+        let mut file = unsafe { File::from_raw_fd(fd) };
+        let _ = file.write_all(word);
+    }
+}
+
+/// The descriptor with this number, open or not, to be asked about.
+fn numbered(fd: i32) -> BorrowedFd<'static> {
+    // SAFETY: the number is not -1, and it is only asked whether it is open.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-    use std::fs::File;
+    use std::io::Read;
+    use std::os::fd::IntoRawFd;
+
+    #[test]
+    fn who_handed_a_descriptor_over_is_told_and_sees_its_end() {
+        let (mut from, to) = io::pipe().unwrap();
+        let fd = std::os::fd::OwnedFd::from(to).into_raw_fd();
+        tell(fd.try_into().unwrap(), b"\n");
+        let mut told = String::new();
+        from.read_to_string(&mut told).unwrap();
+        assert_eq!(told, "\n");
+        tell(u32::MAX, b"nobody");
+        tell(1_000_000, b"nobody");
+    }
 
     #[test]
     fn every_descriptor_is_closed_on_exec_afterwards() {
