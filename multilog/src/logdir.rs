@@ -17,6 +17,9 @@ use std::time::Duration;
 use unix::tai64n::Tai64n;
 use unix::words::Words;
 
+/// The kernel is told to put this much on disk at once.
+const WRITEBACK: u64 = 2 << 20;
+
 /// An open log directory.
 pub struct LogDir {
     state: State,
@@ -31,6 +34,9 @@ struct Files {
     current: File,
     /// Device and inode of `current`.
     identity: (u64, u64),
+    /// How much was written to it, and how much of that the kernel was told to put on disk.
+    written: u64,
+    begun: u64,
     _lock: Flock<File>,
 }
 
@@ -122,7 +128,10 @@ impl LogDir {
     fn write(&mut self, pieces: &mut Pieces, text: &[u8], n: usize) -> Result<(usize, bool), Trouble> {
         match write_pieces(&self.files.current, pieces, text, n) {
             Ok(0) => Err(self.trouble("unable to write to ", "current", ErrorKind::WriteZero.into())),
-            Ok(n) => Ok((n, pieces.written(text, n))),
+            Ok(n) => {
+                self.files.begin_writeback(n as u64);
+                Ok((n, pieces.written(text, n)))
+            }
             Err(e) => Err(self.trouble("unable to write to ", "current", e)),
         }
     }
@@ -262,7 +271,10 @@ impl Files {
         fchmod(&current, OPEN).map_err(|e| trouble("unable to set mode of ", "current", e.into()))?;
         let stat = fstat(&current).map_err(|e| trouble("unable to stat ", "current", e.into()))?;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
-        Ok((Self { dir: opened, current, identity: identity(&stat), _lock: lock }, size))
+        Ok((
+            Self { dir: opened, current, identity: identity(&stat), written: size, begun: size, _lock: lock },
+            size,
+        ))
     }
 
     fn new_current(&mut self) -> Result<(), Trouble> {
@@ -273,7 +285,17 @@ impl Files {
         fchmod(&file, OPEN).map_err(unmarked)?;
         self.identity = identity(&fstat(&file).map_err(unmarked)?);
         self.current = file;
+        (self.written, self.begun) = (0, 0);
         Ok(())
+    }
+
+    /// While lines come, the disk need not be idle until the rotation, which waits for it.
+    fn begin_writeback(&mut self, n: u64) {
+        self.written += n;
+        if self.written - self.begun >= WRITEBACK {
+            unix::writeback::begin(&self.current, self.begun, self.written - self.begun);
+            self.begun = self.written;
+        }
     }
 }
 

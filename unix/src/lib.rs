@@ -16,6 +16,7 @@
 //! | [`execution`] | becoming another program |
 //! | [`local_time`] | the local time of a second |
 //! | [`inherited`] | descriptors that somebody else left open |
+//! | [`writeback`] | beginning to write to disk |
 //! | [`handed`] | a child with a working directory and descriptors of choice |
 
 pub mod awake;
@@ -33,3 +34,4 @@ pub mod secret;
 pub mod signals;
 pub mod tai64n;
 pub mod words;
+pub mod writeback;
