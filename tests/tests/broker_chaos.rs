@@ -1,0 +1,90 @@
+//! skynet-broker is killed with -9 again and again while numbered messages are published: each one that was
+//! confirmed is there afterwards, once, and in order.
+//!
+//! SKYNET_CHAOS_SECONDS (default 10) says how long, SKYNET_CHAOS_SEED begins the same history again.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+#[allow(dead_code, reason = "shared with the conformance scenarios")]
+mod broker;
+
+use amq_protocol::protocol::AMQPClass;
+use amq_protocol::protocol::basic::{self, AMQPProperties};
+use broker::*;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime};
+use tests::Sandbox;
+use tests::broker::Broker;
+use tests::stage::{Heard, Stage};
+
+/// A number that looks like chance and is told by its seed (xorshift64).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[test]
+fn what_was_confirmed_survives_kill_9_at_any_instant() {
+    let clock =
+        || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |t| t.as_nanos() as u64);
+    let seed = number("SKYNET_CHAOS_SEED").unwrap_or_else(clock) | 1;
+    let length = Duration::from_secs(number("SKYNET_CHAOS_SECONDS").unwrap_or(10));
+    println!("SKYNET_CHAOS_SEED={seed}");
+    let mut chance = Chance(seed);
+    let sandbox = Sandbox::new();
+    let mut broker = Broker::skynet(&sandbox);
+    let (mut sent, mut confirmed, mut kills) = (0_u64, BTreeSet::new(), 0);
+    let begun = Instant::now();
+    while begun.elapsed() < length {
+        let mut stage = Stage::new(&broker);
+        let c = stage.enter();
+        stage.ask(c, 1, declare(durable("q")));
+        stage.ask(c, 1, confirm_select());
+        let first = sent + 1;
+        let heard = |stage: &mut Stage, confirmed: &mut BTreeSet<u64>| match stage.hear(c) {
+            Heard::Method(1, AMQPClass::Basic(basic::AMQPMethod::Ack(ack))) => {
+                confirmed.insert(first + ack.delivery_tag - 1);
+                true
+            }
+            _ => false,
+        };
+        for _ in 0..chance.below(20) {
+            let many = 1 + chance.below(30);
+            for _ in 0..many {
+                sent += 1;
+                let properties = AMQPProperties::default().with_delivery_mode(1 + chance.below(2) as u8);
+                let mut body = sent.to_be_bytes().to_vec();
+                body.resize(8 + chance.below(3000) as usize, 0);
+                stage.publish(c, to("", "q"), properties, &body);
+            }
+            // Some confirms are waited for: the kill may come before any of them, or after all.
+            (0..chance.below(many + 1)).all(|_| heard(&mut stage, &mut confirmed));
+        }
+        broker.process().kill();
+        kills += 1;
+        while heard(&mut stage, &mut confirmed) {}
+        broker.start_again(&sandbox);
+    }
+    let client = broker.client();
+    let mut last = 0;
+    let mut there = BTreeSet::new();
+    while let Some(body) = client.take("q") {
+        let n = u64::from_be_bytes(body[..8].try_into().unwrap());
+        assert!(n > last, "{n} comes after {last} (SKYNET_CHAOS_SEED={seed})");
+        last = n;
+        there.insert(n);
+    }
+    let lost: Vec<_> = confirmed.difference(&there).collect();
+    assert!(lost.is_empty(), "confirmed and lost: {lost:?} (SKYNET_CHAOS_SEED={seed})");
+    assert!(kills > 0 && !confirmed.is_empty());
+    println!("{kills} kills, {sent} published, {} confirmed, {} there", confirmed.len(), there.len());
+}
