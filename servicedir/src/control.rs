@@ -73,6 +73,33 @@ impl Command {
 mod tests {
     use super::*;
 
+    fn meaning(command: Command) -> String {
+        match command {
+            Command::Up => "want the service up; start it if it is down".into(),
+            Command::Down => {
+                "want it down; ask it to stop (TERM, then CONT), and its start is given up".into()
+            }
+            Command::Once => "want nothing further; start it if it is down".into(),
+            Command::AtMostOnce => "want nothing further; start nothing".into(),
+            Command::Restart => "want it up, by another process: ask it to stop, then start it".into(),
+            Command::Pause => "send STOP".into(),
+            Command::Continue => "send CONT".into(),
+            Command::Signal(signal) => format!("send {}", &signal.as_str()[3..]),
+            Command::Exit => "exit as soon as the service is down; cannot be taken back".into(),
+        }
+    }
+
+    #[test]
+    fn the_manual_has_the_table_of_letters() {
+        let mut table = String::from("| letter | name | meaning |\n|---|---|---|\n");
+        for row in TABLE {
+            let letter = char::from(row.letter);
+            table += &format!("| `{letter}` | {} | {} |\n", row.name, meaning(row.command));
+        }
+        let manual = include_str!("../../docs/reference/control.md");
+        assert!(manual.contains(&table), "put this into docs/reference/control.md:\n{table}");
+    }
+
     #[test]
     fn no_letter_stands_in_two_rows() {
         for row in TABLE {

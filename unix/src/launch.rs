@@ -9,11 +9,12 @@
 
 use crate::process;
 use nix::errno::Errno;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use std::ffi::{CStr, CString};
 use std::io;
-use std::mem::MaybeUninit;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 
@@ -67,7 +68,7 @@ struct Shared<'a, 'r> {
     failed: Option<(Step, Errno)>,
 }
 
-/// Room for the frames of [`child`], on our own stack: pages that we use anyway.
+/// Room for the frames of [`child`]. Mapped for the length of a launch only: afterwards nothing of it stays in memory.
 const STACK: usize = 64 * 1024;
 
 impl Launch<'_> {
@@ -89,23 +90,29 @@ impl Launch<'_> {
             start_time: None,
             failed: None,
         };
-        let mut stack = MaybeUninit::<[u8; STACK]>::uninit();
+        let room = NonZeroUsize::MIN.saturating_add(STACK - 1);
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping takes nobody's memory.
+        let stack =
+            unsafe { mmap_anonymous(None, room, access, MapFlags::MAP_PRIVATE | MapFlags::MAP_STACK)? };
         // A signal between clone and exec would meet our handlers in the child, with our memory: it waits until
         // the child has its default dispositions.
         let mut before = SigSet::empty();
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
+        // Setting a mask fails only for one that there is not.
+        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before));
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
         // SAFETY: the stack is ours and unused for the length of the call, because CLONE_VFORK suspends this
-        // thread until the child has executed or exited; its top is aligned below. `shared` lives as long.
-        // The child runs `child` only, which never returns.
+        // thread until the child has executed or exited; its top, the end of a page, is aligned. `shared` lives
+        // as long. The child runs `child` only, which never returns.
         let pid = unsafe {
-            let top = stack.as_mut_ptr().cast::<u8>().add(STACK);
-            let top = top.sub(top as usize % 16);
+            let top = stack.as_ptr().cast::<u8>().add(STACK);
             libc::clone(child, top.cast(), flags, (&raw mut shared).cast())
         };
-        let result = Errno::result(pid);
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-        let pid = result?;
+        let pid = Errno::result(pid);
+        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+        // SAFETY: our own mapping, which nobody runs on any more.
+        let _ = unsafe { munmap(stack, STACK) };
+        let pid = pid?;
         Ok(Launched { pid, start_time: shared.start_time, failed: shared.failed })
     }
 

@@ -170,3 +170,5 @@ fn every_reachable_state_with_every_event_keeps_the_promises() {
 }
 
 mod stories;
+
+mod manual;

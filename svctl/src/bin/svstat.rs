@@ -1,4 +1,5 @@
-//! `svstat DIR…`: says of each service directory, in a line, whether its service is up and for how long.
+//! `svstat [-v | --json] DIR…`: says of each service directory, in a line, whether its service is up and for how
+//! long; -v says more, --json an object for programs.
 //!
 //! Exits 0 whatever it finds, as daemontools 0.76 does.
 #![forbid(unsafe_code)]
@@ -10,6 +11,7 @@ use std::fs;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use svctl::describe;
 use svctl::visit::{Start, bytes, complain};
 use unix::tai64n::Tai64n;
 use unix::words::Words;
@@ -24,10 +26,15 @@ fn main() -> ExitCode {
         }
     };
     let mut out = BufWriter::new(io::stdout());
-    for dir in std::env::args_os().skip(1) {
-        let line = report(&start, &dir);
+    let mut dirs = std::env::args_os().skip(1).peekable();
+    let form = match dirs.next_if(|word| word == "-v" || word == "--json") {
+        None => Form::Plain,
+        Some(word) if word == "-v" => Form::Verbose,
+        Some(_) => Form::Json,
+    };
+    for dir in dirs {
         // A reader that went away (`| head`) has had what it wanted.
-        if out.write_all(&[bytes(&dir), b": ", line.as_bytes(), b"\n"].concat()).is_err() {
+        if out.write_all(&report(&start, &dir, form)).is_err() {
             break;
         }
     }
@@ -35,15 +42,47 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn report(start: &Start, dir: &OsStr) -> String {
-    match start.within(dir, inspect) {
-        Ok(Ok(line) | Err(line)) => line,
-        Err(e) => format!("unable to chdir: {}", Words(&e)),
+/// How it is said.
+#[derive(Clone, Copy)]
+enum Form {
+    Plain,
+    Verbose,
+    Json,
+}
+
+fn report(start: &Start, dir: &OsStr, form: Form) -> Vec<u8> {
+    let found = start.within(dir, inspect).unwrap_or_else(|e| Err(format!("unable to chdir: {}", Words(&e))));
+    let (name, now) = (bytes(dir), Tai64n::now());
+    let text = match (form, found) {
+        (Form::Json, Ok((status, normally_up))) => {
+            return describe::json(name, &status, normally_up, now).into_bytes().with_newline();
+        }
+        (Form::Json, Err(trouble)) => {
+            return describe::json_trouble(name, &trouble).into_bytes().with_newline();
+        }
+        (Form::Plain, Ok((status, normally_up))) => line(&status, normally_up, now),
+        (Form::Verbose, Ok((status, normally_up))) => {
+            line(&status, normally_up, now) + &describe::verbose(&status, now)
+        }
+        (_, Err(trouble)) => trouble,
+    };
+    [name, b": ", text.as_bytes()].concat().with_newline()
+}
+
+trait Line {
+    fn with_newline(self) -> Self;
+}
+
+impl Line for Vec<u8> {
+    fn with_newline(mut self) -> Self {
+        self.push(b'\n');
+        self
     }
 }
 
-/// What is to be said of the service directory that is the working directory; trouble is said likewise.
-fn inspect() -> Result<String, String> {
+/// The status of the service directory that is the working directory, and whether it is normally up; or what is to
+/// be said instead.
+fn inspect() -> Result<(Status, bool), String> {
     let normally_up = match fs::metadata(names::DOWN) {
         Ok(_) => false,
         Err(e) if e.kind() == ErrorKind::NotFound => true,
@@ -59,7 +98,7 @@ fn inspect() -> Result<String, String> {
         ErrorKind::InvalidData => format!("unable to read {}: {e}", names::STATUS),
         _ => format!("unable to open {}: {}", names::STATUS, Words(&e)),
     })?;
-    Ok(line(&status, normally_up, Tai64n::now()))
+    Ok((status, normally_up))
 }
 
 /// The line for a status, in the words and the order of daemontools.
