@@ -143,6 +143,35 @@ fn a_directory_whose_place_vanished_is_waited_for() {
     assert_eq!(multilog.finish().code, Some(0));
 }
 
+/// Trouble with one log does not keep the others from what was read.
+#[test]
+fn other_logs_go_on_with_what_was_read() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("disk");
+    let mut multilog = sandbox.start_fed("multilog", &["./disk/log", "./log"]);
+    multilog.feed("one\n");
+    wait_for_line(&sandbox, "log/current", "one\n");
+    wait_for_line(&sandbox, "disk/log/current", "one\n");
+    fs::remove_dir_all(sandbox.path("disk")).unwrap();
+    multilog.feed("two\n");
+    wait_for_line(&sandbox, "log/current", "one\ntwo\n");
+    multilog.wait_until_it_says("unable to create ./disk/log/current, pausing: file does not exist\n");
+    sandbox.folder("disk");
+    wait_for_line(&sandbox, "disk/log/current", "two\n");
+    assert_eq!(multilog.finish().code, Some(0));
+    assert_eq!(sandbox.read("log/current"), "one\ntwo\n");
+}
+
+/// `!` alone: what follows has no processor. (0.76 runs an empty command and keeps an empty log.)
+#[test]
+fn an_exclamation_mark_alone_ends_the_effect_of_a_processor() {
+    let sandbox = Sandbox::new();
+    let script = ["s4096", "n100", "!true", "./empty", "!", "./whole"];
+    assert_eq!(sandbox.run_fed("multilog", &script, lines(1, 200)).told(), (0, "", ""));
+    assert!(all_text(&sandbox, "whole") == lines(1, 200));
+    assert!(all_text(&sandbox, "empty").len() < 4096);
+}
+
 /// A log directory that is renamed stays the log directory of the multilog that runs.
 #[test]
 fn a_directory_that_was_renamed_goes_on_where_it_is() {
