@@ -199,7 +199,7 @@ fn io_reason(e: &io::Error) -> String {
         " (the broker speaks no TLS on this port)"
     } else if said.contains("UnknownIssuer") {
         " (amqp.tls.ca does not name the authority that signed the broker's certificate)"
-    } else if said.contains("NotValidForName") {
+    } else if said.contains("not valid for name") {
         " (the broker's certificate is for another host name than that of the url)"
     } else if said.contains("CertificateRequired") {
         " (the broker wants a certificate of ours: amqp.tls.cert and amqp.tls.key)"

@@ -441,13 +441,19 @@ impl Served {
 
     /// Begins to consume again, on a new channel, where the connection is still there.
     fn reopen(&mut self, reason: String, options: &Options) -> Option<End> {
-        if !self.broker.consuming.is_connected() || self.opened.elapsed() < LOOK || self.reopening.is_some() {
+        if !self.broker.consuming.is_connected() || self.reopening.is_some() {
             return Some(End::Lost(reason));
         }
         self.work = None;
         self.reopening = Some(reason);
+        // One that does not last is not opened again and again at full speed.
+        let wait = LOOK.saturating_sub(self.opened.elapsed());
         let opening = Work::open(Arc::clone(&self.broker.consuming), options.clone());
-        self.rare.push(async { Rare::Reopened(opening.await) }.boxed());
+        let reopened = async move {
+            sleep(wait).await;
+            Rare::Reopened(opening.await)
+        };
+        self.rare.push(reopened.boxed());
         None
     }
 }

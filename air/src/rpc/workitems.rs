@@ -131,3 +131,27 @@ pub struct Cancelled {
     /// The workitems, each as `expid!subid!wfid`.
     pub cancelled: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The commands as the reference shows them.
+    fn table() -> String {
+        let mut table =
+            String::from("| command | what it asks for | its own errors | since |\n|---|---|---|---|\n");
+        for Described { name, since, about, faults } in COMMANDS {
+            let faults: Vec<_> = faults.iter().map(|fault| format!("`{fault}`")).collect();
+            table += &format!("| `{name}` | {about} | {} | {since} |\n", faults.join(", "));
+        }
+        table
+    }
+
+    #[test]
+    fn the_reference_lists_the_commands_that_there_are() {
+        let page = include_str!("../../../docs/reference/air.md");
+        let made =
+            page.split_once("when it is not -->\n").and_then(|(_, rest)| rest.split_once("<!-- end -->"));
+        assert_eq!(made.unwrap().0, table());
+    }
+}
