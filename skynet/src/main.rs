@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `cli/`, `generate.rs` | the commands and their options; man pages, completions and the reference made from it |
 //! | `local/` | `local up`, `down`, `status`: broker and svscan of a home |
-//! | `new.rs` | a participant from a template |
+//! | `new.rs`, `testing.rs`, `foreground.rs` | a participant from a template, tested, run by hand |
 //! | `enable.rs`, `control.rs`, `status.rs` | service directories: made, told, shown |
 //! | `settings/`, `doctor/`, `queues.rs` | settings, health, queues |
 //! | `log/` | logs merged by time |
@@ -20,6 +20,7 @@ mod cli;
 mod control;
 mod doctor;
 mod enable;
+mod foreground;
 mod generate;
 mod glob;
 mod launch;
@@ -41,6 +42,7 @@ mod starting;
 mod status;
 mod stopping;
 mod table;
+mod testing;
 mod tree;
 mod trouble;
 mod units;
@@ -94,7 +96,9 @@ fn perform(cli: Cli) -> Outcome {
         Verb::Local(_) => unreachable!("performed above"),
         Verb::BecomeSvscan => return local::svscan::become_svscan(&tree),
         Verb::Generate(args) => return generate::run(&args.dir),
-        Verb::New(args) => return new::run(&args),
+        Verb::New(args) => return new::run(&args, json),
+        Verb::Test(args) => return testing::run(&tree, &args, json),
+        Verb::Run(args) => return foreground::run(&tree, &args),
         Verb::Send(args) => return send::run(&tree, &args, json),
         Verb::Launch(args) => return launch::launch(&tree, &args, json),
         Verb::Register(args) => return launch::register(&tree, &args, json),

@@ -1,55 +1,124 @@
-//! `skynet new NAME [DIR]`: a participant from the template that is built into this program.
+//! `skynet new NAME [DIR]`: a participant from a template that is built into this program.
 
 use crate::cli::author;
 use crate::name;
-use crate::say::say;
+use crate::say::{self, say};
 use crate::trouble::{Outcome, Trouble, cannot};
+use nix::unistd::{User, geteuid};
+use serde_json::json;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Path, mode and content of each file of `service-templates/python`.
-const TEMPLATE: &[File] = &include!(concat!(env!("OUT_DIR"), "/template.rs"));
+/// Name and files of each folder of `service-templates`; of each file path, mode and content.
+const TEMPLATES: &[(&str, &[File])] = &include!(concat!(env!("OUT_DIR"), "/templates.rs"));
 type File = (&'static str, u32, &'static str);
-/// What stands for the participant's name in the template: in paths, and in texts.
+/// What stands for the participant's name in a template, in paths and in texts, and for its author's.
 const IN_PATHS: &str = "NAME";
 const IN_TEXTS: &str = "@NAME@";
+const USER: &str = "@USER@";
+
+/// What each template is for.
+const ABOUT: &[(&str, &str)] = &[
+    ("python", "a Python class that is given workitems"),
+    ("exec", "any program, started once for each workitem"),
+    ("exoskeleton", "a Python class, and an exoskeleton of its own around it"),
+];
 
 /// Writes the folder of a new participant; refuses where there is something already.
-pub fn run(args: &author::New) -> Outcome {
-    name::check(&args.name)?;
-    if TEMPLATE.is_empty() {
-        let line = "this skynet was built without its template (service-templates/python): build it from a full tree";
-        return Err(Trouble::System(line.to_owned()));
+pub fn run(args: &author::New, json: bool) -> Outcome {
+    if args.list {
+        return list(json);
     }
+    let Some(name) = &args.name else {
+        return Err(Trouble::Usage("what shall it be called? skynet new NAME".to_owned()));
+    };
+    name::check(name)?;
+    let template = find(&args.template)?;
     let parent = args.dir.clone().unwrap_or_else(|| PathBuf::from("."));
-    let dir = parent.join(&args.name);
+    let dir = parent.join(name);
     if dir.symlink_metadata().is_ok() {
         return Err(Trouble::Failed(format!(
             "cannot make {}: it exists already; nothing was changed",
             dir.display()
         )));
     }
-    write(TEMPLATE, &args.name, &parent).map_err(cannot("make", dir.display()))?;
-    say!("{} is made:", dir.display());
-    for (path, _, _) in TEMPLATE {
-        say!("  {}", dir.join(path.replace(IN_PATHS, &args.name)).display());
+    write(template, name, &parent).map_err(cannot("make", dir.display()))?;
+    // A path with a slash in it, as other commands take folders.
+    let shown = if parent == Path::new(".") { format!("./{name}") } else { dir.display().to_string() };
+    say!("{shown} is made:");
+    for (path, _, text) in template {
+        say!("  {:<20} {}", path.replace(IN_PATHS, name), first_words(text, name));
     }
     say!("Next:");
-    say!("  write its work into {}", dir.join(format!("{}.py", args.name)).display());
-    if let Some((test, _, _)) = TEMPLATE.iter().find(|(path, _, _)| path.starts_with("test")) {
-        say!("  python3 {}", dir.join(test.replace(IN_PATHS, &args.name)).display());
+    say!(
+        "  write its work into {shown}/{}",
+        template
+            .iter()
+            .map(|(path, _, _)| path.replace(IN_PATHS, name))
+            .find(|path| path.starts_with(name))
+            .unwrap_or_default()
+    );
+    say!("  skynet test {shown}");
+    say!("  skynet enable {shown}");
+    if json {
+        let files: Vec<_> = template.iter().map(|(path, _, _)| path.replace(IN_PATHS, name)).collect();
+        say::json(&json!({ "name": name, "folder": dir, "files": files }))
+            .map_err(cannot("write", "the result"))?;
     }
-    say!("  skynet enable {}", dir.display());
-    say!("  skynet send {} --field KEY=VALUE --wait", args.name);
     Ok(0)
+}
+
+fn list(json: bool) -> Outcome {
+    if json {
+        let all: Vec<_> =
+            ABOUT.iter().map(|(name, about)| json!({ "template": name, "about": about })).collect();
+        say::json(&all).map_err(cannot("write", "the result"))?;
+        return Ok(0);
+    }
+    for (name, about) in ABOUT {
+        say!("{name:<12} {about}");
+    }
+    Ok(0)
+}
+
+fn find(wanted: &str) -> Result<&'static [File], Trouble> {
+    if TEMPLATES.is_empty() {
+        let line =
+            "this skynet was built without its templates (service-templates): build it from a full tree";
+        return Err(Trouble::System(line.to_owned()));
+    }
+    let found = TEMPLATES.iter().find(|(name, _)| *name == wanted).map(|(_, files)| *files);
+    found.ok_or_else(|| {
+        let hint = match name::nearest(wanted, ABOUT.iter().map(|(name, _)| *name)) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => "skynet new --list shows them".to_owned(),
+        };
+        Trouble::Usage(format!("no template {wanted:?} ({hint})"))
+    })
+}
+
+/// What a file says of itself in its first words.
+fn first_words(text: &str, name: &str) -> String {
+    let line = text.lines().find(|line| !line.starts_with("#!")).unwrap_or_default();
+    let line = line.trim_start_matches(['#', '"', ' ']).trim_end_matches('"');
+    let line = line.replace(IN_TEXTS, name);
+    let ends = [line.find([':', ';']), line.find(". ")];
+    let end = ends.into_iter().flatten().min().unwrap_or(line.len());
+    let words = line[..end].trim_end_matches('.');
+    if words.starts_with('{') {
+        "the fields of a workitem to try it with".to_owned()
+    } else {
+        words.to_owned()
+    }
 }
 
 /// Under a name with a dot first: a folder that is there is complete.
 fn write(template: &[File], name: &str, parent: &Path) -> io::Result<()> {
     fs::create_dir_all(parent)?;
     let fresh = parent.join(format!(".{name}.new-{}", std::process::id()));
+    let user = User::from_uid(geteuid()).ok().flatten().map_or_else(|| "nobody".to_owned(), |user| user.name);
     // Modes whatever the umask: when root starts it, another user reads and runs these.
     let written = template.iter().try_for_each(|(path, mode, text)| {
         let path = fresh.join(path.replace(IN_PATHS, name));
@@ -58,7 +127,7 @@ fn write(template: &[File], name: &str, parent: &Path) -> io::Result<()> {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(*mode).open(&path)?;
         file.set_permissions(fs::Permissions::from_mode(*mode))?;
-        file.write_all(text.replace(IN_TEXTS, name).as_bytes())
+        file.write_all(text.replace(IN_TEXTS, name).replace(USER, &user).as_bytes())
     });
     let made = written.and_then(|()| fs::rename(&fresh, parent.join(name)));
     if made.is_err() {
@@ -96,9 +165,17 @@ mod tests {
     }
 
     #[test]
-    fn every_text_of_the_template_has_a_path_within_the_folder() {
-        for (path, _, _) in TEMPLATE {
-            assert!(!path.starts_with('/') && !path.contains(".."), "{path}");
+    fn every_template_is_listed_is_whole_and_has_its_paths_within_the_folder() {
+        let names: Vec<_> = TEMPLATES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ABOUT.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        for (name, files) in TEMPLATES {
+            for needed in ["run", "log/run", "config.exo", "package.toml", "sample.json"] {
+                assert!(files.iter().any(|(path, _, _)| *path == needed), "{name} lacks {needed}");
+            }
+            for (path, _, text) in *files {
+                assert!(!path.starts_with('/') && !path.contains(".."), "{path}");
+                assert!(!first_words(text, "x").is_empty(), "{name}/{path} says nothing of itself");
+            }
         }
     }
 }

@@ -7,8 +7,25 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub const NEW_HELP: &str = "\
+Examples:
+  skynet new sizer && skynet enable ./sizer
+  skynet new --list
+  skynet new resizer --template exec";
+
+pub const TEST_HELP: &str = "\
+Unit tests are the files test* of its folder: Python, or executable. The workitem's fields come from its
+sample.json, unless --field or --fields-json say others. Nothing of the real SkyNET is touched.
+Exit code 1 when something fails.
+
+Examples:
+  skynet test ./sizer
+  skynet test ./sizer --field text=hello";
+
+pub const RUN_HELP: &str = "\
+Needs a broker (skynet local up). ^C lets it finish its work, again hurries it, once more kills it.
+
 Example:
-  skynet new sizer && skynet enable ./sizer";
+  skynet run ./sizer";
 
 pub const SEND_HELP: &str = "\
 Examples:
@@ -62,9 +79,47 @@ pub struct Up {
 #[derive(Debug, Args)]
 pub struct New {
     /// The participant's name, also that of its queue
-    pub name: String,
+    #[arg(required_unless_present = "list")]
+    pub name: Option<String>,
     /// The folder in which to make its folder [default: .]
     pub dir: Option<PathBuf>,
+    /// What to make it from
+    #[arg(short, long, default_value = "python")]
+    pub template: String,
+    /// Show the templates there are
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// `skynet test`
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The participant, or its folder (with a slash in it)
+    #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    pub name: String,
+    /// A field of the workitem; as for send
+    #[arg(long = "field", short = 'F', value_name = "KEY=VALUE")]
+    pub fields: Vec<String>,
+    /// Its fields as a JSON object from a file, or from standard input with -
+    #[arg(long, value_name = "FILE|-")]
+    pub fields_json: Option<PathBuf>,
+    /// How long its reply may take
+    #[arg(long, default_value = "30s", value_parser = values::duration)]
+    pub timeout: Duration,
+    /// Send the workitem even when a unit test fails
+    #[arg(long)]
+    pub anyway: bool,
+}
+
+/// `skynet run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The participant, or its folder (with a slash in it)
+    #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    pub name: String,
+    /// Stop when it ends, instead of waiting for a save
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// `skynet send`

@@ -5,7 +5,7 @@ use clap::{Command, CommandFactory};
 
 /// Which commands are shown under which heading, in this order.
 pub const GROUPS: &[(&str, &[&str])] = &[
-    ("For authors of participants", &["new", "send", "launch", "wi", "local"]),
+    ("For authors of participants", &["new", "test", "run", "send", "launch", "wi", "local"]),
     (
         "For system administrators",
         &[

@@ -50,6 +50,12 @@ pub enum Verb {
     /// Write a participant from a template
     #[command(after_help = author::NEW_HELP)]
     New(author::New),
+    /// Run a participant's unit tests, then one workitem through a throw-away home
+    #[command(after_help = author::TEST_HELP)]
+    Test(author::Test),
+    /// Run a participant in the foreground; start it anew on every save
+    #[command(after_help = author::RUN_HELP)]
+    Run(author::Run),
     /// Send a workitem as the engine would
     #[command(after_help = author::SEND_HELP)]
     Send(author::Send),

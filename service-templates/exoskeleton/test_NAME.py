@@ -1,0 +1,44 @@
+"""The unit test of @NAME@. It needs no running SkyNET: python3 test_@NAME@.py
+
+The package SkyNET is taken from PYTHONPATH, or from beside the program `exo` on PATH.
+"""
+
+import importlib.util
+import logging
+import os
+import shutil
+import sys
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+EXO = shutil.which("exo")
+if EXO:
+    sys.path.append(os.path.join(os.path.dirname(os.path.realpath(EXO)), "..", "python"))
+
+from SkyNET import Workitem  # noqa: E402
+
+
+def load(name):
+    """A module of this folder; by its path, as a participant's name may hold a dash."""
+    spec = importlib.util.spec_from_file_location(name, os.path.join(HERE, name + ".py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class TestParticipant(unittest.TestCase):
+    def test_a_workitem_is_handled(self):
+        wid = Workitem({"fields": {"text": "hello"}})
+        load("@NAME@").ParticipantHandler().handle_wi(wid)
+        self.assertEqual(wid.fields.size, 5)
+
+    def test_a_missing_field_is_answered(self):
+        settings = {"name": "@NAME@", "queue": "@NAME@"}
+        exo = load("exoskeleton").Exoskeleton(settings, logging.getLogger("@NAME@"))
+        wid = Workitem({"fields": {}})
+        exo.on_error(wid, TypeError("no text"))
+        self.assertFalse(wid.result)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,149 @@
+//! `skynet run NAME`: a participant in the foreground, its log on the terminal, started anew on every save.
+
+use crate::cli::author::Run;
+use crate::participant::Participant;
+use crate::say::say;
+use crate::service::{Condition, Service, has_ended};
+use crate::stopping::send;
+use crate::testing::path_with_ours;
+use crate::tree::Tree;
+use crate::trouble::{Outcome, Trouble, cannot};
+use crate::waiting::{Waiting, Woken};
+use nix::poll::{PollFd, PollFlags};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, SystemTime};
+use unix::process::{Pidfd, Signal};
+
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+/// How deep folders of a participant are watched.
+const DEEPEST: usize = 4;
+
+/// What the files of a participant are like: a save changes it.
+type Print = BTreeMap<PathBuf, (SystemTime, u64)>;
+
+/// A participant that runs.
+struct Running {
+    child: Child,
+    process: Pidfd,
+}
+
+/// Runs it until ^C.
+pub fn run(tree: &Tree, args: &Run) -> Outcome {
+    let participant = Participant::find(tree, &args.name)?;
+    for service in participant.services() {
+        if let Condition::Up(pid) = Service::look(&tree.service(&service)).condition() {
+            let line = "both take workitems from one queue";
+            eprintln!("skynet: warning: {service} is up as well (pid {pid}): {line} (skynet stop {service})");
+        }
+    }
+    let waiting = Waiting::at_most(FOR_EVER).with_signals();
+    let mut before = look(&participant.dir, &waiting);
+    loop {
+        let mut running = start(tree, &participant.dir)?;
+        let ended = loop {
+            let process = PollFd::new(running.process.as_fd(), PollFlags::POLLIN);
+            if waiting.next_or(Some(process)) == Woken::Interrupted {
+                end(&mut running, &waiting)?;
+                return Ok(0);
+            }
+            if has_ended(&running.process) {
+                break Some(running.child.wait().map_err(cannot("wait for", "the participant"))?);
+            }
+            if let Some(changed) = changed(&mut before, &participant.dir, &waiting) {
+                say!("── {changed} was saved: starting anew");
+                end(&mut running, &waiting)?;
+                break None;
+            }
+        };
+        let Some(ended) = ended else { continue };
+        say!("── {} {}; it starts again when you save a file (^C ends)", participant.name, how(ended));
+        if args.once {
+            return Ok(u8::from(!ended.success()));
+        }
+        let saved = loop {
+            match waiting.next() {
+                Woken::Look => match changed(&mut before, &participant.dir, &waiting) {
+                    Some(file) => break file,
+                    None => continue,
+                },
+                Woken::Interrupted | Woken::Over => return Ok(u8::from(!ended.success())),
+            }
+        };
+        say!("── {saved} was saved: starting anew");
+    }
+}
+
+fn start(tree: &Tree, dir: &Path) -> Result<Running, Trouble> {
+    let mut command = Command::new(dir.join("run"));
+    command.current_dir(dir).env("PATH", path_with_ours()).stdin(Stdio::null());
+    if let Some(home) = tree.home() {
+        command.env("SKYNET_HOME", home);
+    }
+    // ^C is for us: we tell it to finish.
+    let child = command.process_group(0).spawn().map_err(cannot("run", dir.join("run").display()))?;
+    let process = Pidfd::open(child.id() as i32).map_err(cannot("watch", "the participant"))?;
+    Ok(Running { child, process })
+}
+
+/// TERM, and it may finish its work; ^C again hurries it, once more kills it.
+fn end(running: &mut Running, waiting: &Waiting) -> Result<(), Trouble> {
+    let tell = |process: &Pidfd, signal| send(process, signal).map_err(cannot("stop", "the participant"));
+    tell(&running.process, Signal::SIGTERM)?;
+    let mut hurried = false;
+    while !has_ended(&running.process) {
+        let process = PollFd::new(running.process.as_fd(), PollFlags::POLLIN);
+        if waiting.next_or(Some(process)) == Woken::Interrupted {
+            tell(&running.process, if hurried { Signal::SIGKILL } else { Signal::SIGTERM })?;
+            say!("{}", if hurried { "killed" } else { "it finishes its work (^C again kills)" });
+            hurried = true;
+        }
+    }
+    running.child.wait().map(drop).map_err(cannot("wait for", "the participant"))
+}
+
+/// Which file was saved, made or removed since.
+fn changed(before: &mut Print, dir: &Path, waiting: &Waiting) -> Option<String> {
+    let now = look(dir, waiting);
+    let differs = |path: &&PathBuf| before.get(*path) != now.get(*path);
+    let file = now.keys().chain(before.keys()).find(differs).cloned();
+    *before = now;
+    file.map(|path| path.strip_prefix(dir).unwrap_or(&path).display().to_string())
+}
+
+fn look(dir: &Path, waiting: &Waiting) -> Print {
+    let mut print = Print::new();
+    collect(dir, 0, waiting, &mut print);
+    print
+}
+
+/// Not what editors and Python leave behind, nor what the participant itself writes below `log`.
+fn collect(dir: &Path, depth: usize, waiting: &Waiting, print: &mut Print) {
+    waiting.watch(dir);
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let dropping =
+            name.starts_with('.') || name.ends_with('~') || name.ends_with(".pyc") || name.ends_with(".log");
+        if dropping || ["__pycache__", "log", "supervise"].contains(&name.as_str()) {
+            continue;
+        }
+        let Ok(meta) = fs::metadata(&path) else { continue };
+        if meta.is_dir() && depth < DEEPEST {
+            collect(&path, depth + 1, waiting, print);
+        } else if meta.is_file() {
+            print.insert(path, (meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), meta.len()));
+        }
+    }
+}
+
+fn how(ended: ExitStatus) -> String {
+    match (ended.code(), ended.signal()) {
+        (Some(0), _) => "ended".to_owned(),
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, signal) => format!("was ended by signal {}", signal.unwrap_or_default()),
+    }
+}

@@ -1,0 +1,206 @@
+//! `skynet test NAME`: a participant's unit tests, then one workitem through a throw-away home.
+
+use crate::cli::author::Test;
+use crate::name;
+use crate::participant::{self, Participant};
+use crate::say::{self, say};
+use crate::send::fields;
+use crate::settings::change;
+use crate::tree::Tree;
+use crate::trouble::{Outcome, Trouble, cannot};
+use nix::sys::signal::Signal;
+use nix::unistd::mkdtemp;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use unix::signals::SignalPipe;
+
+/// The fields of the workitem, in a participant's folder.
+const SAMPLE: &str = "sample.json";
+
+/// Tests a participant. Exit code 1 when a test fails, or the workitem does.
+pub fn run(tree: &Tree, args: &Test, json: bool) -> Outcome {
+    let participant = Participant::find(tree, &args.name)?;
+    let units = unit_tests(tree, &participant)?;
+    let reply = match units {
+        false if !args.anyway => None,
+        _ => Some(workitem(tree, &participant, args)?),
+    };
+    let good = units && reply.as_ref().is_some_and(|(good, _)| *good);
+    if json {
+        let reply = reply.map(|(_, reply)| reply);
+        let result =
+            json!({ "participant": participant.name, "unit_tests": units, "reply": reply, "passed": good });
+        say::json(&result).map_err(cannot("write", "the result"))?;
+    }
+    say!("{}: {}", participant.name, if good { "all is well" } else { "something failed" });
+    Ok(u8::from(!good))
+}
+
+/// Runs every `test*` file of the folder: Python, or executable. True when all are good.
+fn unit_tests(tree: &Tree, participant: &Participant) -> Result<bool, Trouble> {
+    let mut tests = vec![];
+    for entry in fs::read_dir(&participant.dir).map_err(cannot("read", participant.dir.display()))? {
+        let path = entry.map_err(cannot("read", participant.dir.display()))?.path();
+        let executable =
+            fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("test") && (name.ends_with(".py") || executable) {
+            tests.push((name, path));
+        }
+    }
+    tests.sort();
+    if tests.is_empty() {
+        say!("{} has no unit tests (a file test_{0}.py, or an executable one)", participant.name);
+    }
+    let settings = participant::settings(tree, &participant.dir)?;
+    let python = settings.map_or_else(|| "python3".to_owned(), |(settings, _)| settings.python);
+    let mut good = true;
+    for (name, path) in tests {
+        let mut command = if name.ends_with(".py") { Command::new(&python) } else { Command::new(&path) };
+        if name.ends_with(".py") {
+            command.arg(&path).env("PYTHONDONTWRITEBYTECODE", "1");
+        }
+        command.current_dir(&participant.dir).env("PATH", path_with_ours()).stdin(Stdio::null());
+        let done = command.output().map_err(cannot("run", path.display()))?;
+        say!("{name}: {}", if done.status.success() { "good" } else { "FAILED" });
+        if !done.status.success() {
+            good = false;
+            print_indented(&done);
+        }
+    }
+    Ok(good)
+}
+
+/// Our own programs first, so that `exo` is found, and beside it the package SkyNET.
+pub fn path_with_ours() -> std::ffi::OsString {
+    let own = fs::read_link("/proc/self/exe").ok();
+    let bin = own.as_deref().and_then(Path::parent).unwrap_or(Path::new("/usr/lib/skynet/bin"));
+    let mut path = bin.as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
+    path
+}
+
+/// A home that is gone, with all that ran in it, when this is.
+struct Throwaway {
+    folder: PathBuf,
+}
+
+impl Throwaway {
+    fn new() -> Result<Self, Trouble> {
+        let folder =
+            mkdtemp(&std::env::temp_dir().join("skynet-test-XXXXXX")).map_err(cannot("make", "a folder"))?;
+        // When root tests, the handler runs as another user, who must get through.
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))
+            .map_err(cannot("make", folder.display()))?;
+        Ok(Self { folder })
+    }
+
+    fn home(&self) -> PathBuf {
+        self.folder.join("home")
+    }
+
+    /// `skynet` in this home.
+    fn skynet(&self, words: &[&str]) -> Result<Output, Trouble> {
+        let own = fs::read_link("/proc/self/exe").map_err(cannot("find", "this program"))?;
+        let mut command = Command::new(own);
+        command.args(words).env("SKYNET_HOME", self.home()).env("NO_COLOR", "1").stdin(Stdio::null());
+        command.output().map_err(cannot("run", "skynet"))
+    }
+
+    /// The same; a failure is told with what it said.
+    fn must(&self, words: &[&str]) -> Result<Output, Trouble> {
+        let done = self.skynet(words)?;
+        if done.status.success() {
+            return Ok(done);
+        }
+        print_indented(&done);
+        Err(Trouble::Failed(format!("skynet {} failed in the throw-away home (see above)", words.join(" "))))
+    }
+}
+
+impl Drop for Throwaway {
+    fn drop(&mut self) {
+        // Whatever is left of it is in a temporary folder.
+        let _ = self.skynet(&["local", "down"]);
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Sends one workitem; true and the reply when it was answered without an error.
+fn workitem(tree: &Tree, participant: &Participant, args: &Test) -> Result<(bool, Value), Trouble> {
+    let sample = participant.dir.join(SAMPLE);
+    let file = args.fields_json.clone().or_else(|| Some(sample).filter(|sample| sample.exists()));
+    let fields = fields::gather(file.as_deref(), &args.fields)?;
+    // ^C ends the command that runs now; then the home is cleared away all the same.
+    let signals = SignalPipe::new(&[Signal::SIGINT as i32, Signal::SIGTERM as i32])
+        .map_err(cannot("catch", "signals"))?;
+    let home = Throwaway::new()?;
+    say!("one workitem through a throw-away home …");
+    take_over_settings(tree, &home.home())?;
+    home.must(&["local", "up", "--broker", "embedded"])?;
+    let dir = participant.dir.to_string_lossy().into_owned();
+    home.must(&["enable", &dir])?;
+    let queue =
+        participant::settings(tree, &participant.dir)?.map_or(participant.name.clone(), |(s, _)| s.queue);
+    let file = home.folder.join("fields.json");
+    let text = Value::Object(fields).to_string();
+    fs::File::create(&file)
+        .and_then(|mut f| f.write_all(text.as_bytes()))
+        .map_err(cannot("write", file.display()))?;
+    let file = file.to_string_lossy().into_owned();
+    let timeout = format!("{}ms", args.timeout.as_millis());
+    let sent =
+        home.skynet(&["send", &queue, "--fields-json", &file, "--wait", "--timeout", &timeout, "--json"])?;
+    if signals.take().count() > 0 {
+        return Err(Trouble::Failed("interrupted".to_owned()));
+    }
+    let reply: Value = serde_json::from_slice(&sent.stdout).unwrap_or(Value::Null);
+    tell(&text, &reply, &sent);
+    if !sent.status.success() {
+        say!("its log:");
+        print_indented(&home.skynet(&["log", name::participant(&participant.name)])?);
+    }
+    Ok((sent.status.success(), reply))
+}
+
+fn tell(sent: &str, reply: &Value, done: &Output) {
+    let object = |value: &Value| value.as_object().cloned().unwrap_or_default();
+    let before = object(&serde_json::from_str(sent).unwrap_or(Value::Null));
+    let mut after = object(&reply["fields"]);
+    // What sending adds is no work of the participant.
+    for key in ["params", "dispatched_at"] {
+        after.remove(key);
+    }
+    fields::changes(&before, &after).iter().for_each(|change| say!("  {change}"));
+    match &reply["error"] {
+        Value::Null if done.status.success() => say!("workitem: good"),
+        Value::Null => print_indented(done),
+        error => say!("workitem: FAILED: {}", error["message"].as_str().unwrap_or_default()),
+    }
+}
+
+/// `boss.conf` of the real tree without its broker: tables that participants share are part of their settings.
+fn take_over_settings(tree: &Tree, home: &Path) -> Result<(), Trouble> {
+    let Ok(mut text) = fs::read_to_string(tree.boss_conf()) else { return Ok(()) };
+    for key in ["amqp", "boss"] {
+        if let Ok(without) = change::unset(&text, key) {
+            text = without.text;
+        }
+    }
+    if config::file::check(Path::new("boss.conf"), &text).is_err() {
+        return Ok(());
+    }
+    let path = home.join("boss.conf");
+    fs::create_dir_all(home).and_then(|()| fs::write(&path, text)).map_err(cannot("write", path.display()))
+}
+
+fn print_indented(done: &Output) {
+    for text in [&done.stdout, &done.stderr] {
+        String::from_utf8_lossy(text).lines().for_each(|line| say!("  {line}"));
+    }
+}
