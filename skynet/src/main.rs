@@ -9,6 +9,7 @@
 //! | `settings/`, `doctor/`, `queues.rs` | settings, health, queues |
 //! | `log/` | logs merged by time |
 //! | `send/`, `launch.rs` | a workitem as the engine would send it, and its reply; what the engine is asked for |
+//! | `history/`, `trace.rs`, `failed.rs`, `states.rs` | what was done, and what could not be |
 //! | `wi.rs` | workitems in hand: asked for and cancelled over AIR |
 //! | `tree.rs`, `name.rs`, `glob.rs`, `participant.rs`, `service.rs`, `brokers.rs` | where things are, what they are called, what they are |
 //! | `starting.rs`, `listening.rs`, `stopping.rs`, `waiting.rs` | waiting for effects, with deadlines |
@@ -20,9 +21,11 @@ mod cli;
 mod control;
 mod doctor;
 mod enable;
+mod failed;
 mod foreground;
 mod generate;
 mod glob;
+mod history;
 mod launch;
 mod listening;
 mod local;
@@ -39,10 +42,12 @@ mod send;
 mod service;
 mod settings;
 mod starting;
+mod states;
 mod status;
 mod stopping;
 mod table;
 mod testing;
+mod trace;
 mod tree;
 mod trouble;
 mod units;
@@ -108,6 +113,9 @@ fn perform(cli: Cli) -> Outcome {
         Verb::Config(args) => return settings::run(&tree, &args, json),
         Verb::Doctor => return doctor::run(&tree, json),
         Verb::Queues(args) => return queues::run(&tree, &args, json),
+        Verb::Failed(args) => return failed::run(&tree, &args, json),
+        Verb::History(args) => return history::run(&tree, &args, json),
+        Verb::Trace(args) => return trace::run(&tree, &args, json),
         Verb::Log(args) => return log::run(&tree, &args, json),
         Verb::Enable(args) => enable::enable(&tree, &args)?,
         Verb::Disable(args) => enable::disable(&tree, &args)?,

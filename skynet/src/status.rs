@@ -3,6 +3,7 @@
 use crate::cli::admin;
 use crate::name;
 use crate::paint::{self, Colour};
+use crate::participant;
 use crate::queues::{self, Queues};
 use crate::say::{self, say};
 use crate::service::{Condition, Service};
@@ -12,6 +13,7 @@ use crate::trouble::{Outcome, Trouble, cannot};
 use crate::units::{age, iso};
 use crate::waiting::{Waiting, Woken};
 use serde::Serialize;
+use state::live::Live;
 use std::time::Duration;
 
 /// Exit codes: all up; something is down; no such participant.
@@ -19,15 +21,18 @@ const ALL_UP: u8 = 0;
 const SOMETHING_DOWN: u8 = 3;
 const NO_SUCH: u8 = 4;
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 11] = [
     Column { head: "NAME", right: false, rank: 0 },
     Column { head: "STATE", right: false, rank: 1 },
     Column { head: "SINCE", right: true, rank: 2 },
     Column { head: "PID", right: true, rank: 5 },
     Column { head: "RESTARTS", right: true, rank: 7 },
+    Column { head: "IN HAND", right: true, rank: 3 },
+    Column { head: "DONE", right: true, rank: 9 },
+    Column { head: "FAILED", right: true, rank: 6 },
     Column { head: "QUEUE", right: true, rank: 4 },
-    Column { head: "LISTENS", right: false, rank: 8 },
-    Column { head: "BOOT", right: false, rank: 6 },
+    Column { head: "LISTENS", right: false, rank: 10 },
+    Column { head: "BOOT", right: false, rank: 8 },
 ];
 
 /// What is told of one service. The schema stands in docs/reference/json.md.
@@ -41,6 +46,9 @@ pub struct Row {
     pid: Option<i32>,
     restarts: u32,
     enabled: bool,
+    in_flight: Option<usize>,
+    done: Option<u64>,
+    failed: Option<u64>,
     queue: Option<String>,
     queue_ready: Option<u32>,
     queue_consumers: Option<u32>,
@@ -127,18 +135,28 @@ pub fn print_json(tree: &Tree, names: &[String]) -> Result<(), Trouble> {
 
 fn rows(tree: &Tree, names: &[String]) -> (Vec<Row>, Option<String>) {
     let queues = queues::look(tree, names);
-    let row = |name: &String| Row::new(name, &Service::look(&tree.service(name)), &queues);
+    let row = |name: &String| Row::new(name, &Service::look(&tree.service(name)), &queues, live(tree, name));
     (names.iter().map(row).collect(), queues.trouble)
 }
 
+/// What the processes of the participant to which this service belongs say of themselves.
+fn live(tree: &Tree, service: &str) -> Vec<Live> {
+    let settings = participant::settings(tree, &tree.service(service)).ok().flatten();
+    let usual = || tree.states().join(name::participant(service));
+    state::live::read(&settings.map_or_else(usual, |(settings, _)| settings.state))
+}
+
 impl Row {
-    fn new(name: &str, service: &Service, queues: &Queues) -> Self {
+    fn new(name: &str, service: &Service, queues: &Queues, live: Vec<Live>) -> Self {
         let condition = service.condition();
         let (state, pid, _) = tell(condition);
         let known = condition != Condition::Unsupervised;
         let since =
             service.status.as_ref().filter(|_| known).and_then(|status| status.since.to_system_time());
         let queue = queues.of.get(name);
+        // Instances share a state folder: whose it is is told by the process.
+        let ours = |live: &Live| pid.is_some_and(|pid| i64::from(pid) == i64::from(live.process.pid));
+        let live = live.into_iter().find(ours);
         let found = queue.and_then(|(_, found)| *found);
         Self {
             name: name.to_owned(),
@@ -149,6 +167,9 @@ impl Row {
             pid,
             restarts: service.restarts(),
             enabled: service.enabled,
+            in_flight: live.as_ref().map(|live| live.in_flight.len()),
+            done: live.as_ref().map(|live| live.done),
+            failed: live.as_ref().map(|live| live.failed),
             queue: queue.map(|(queue, _)| queue.clone()),
             queue_ready: found.map(|queue| queue.ready),
             queue_consumers: found.map(|queue| queue.consumers),
@@ -170,6 +191,12 @@ impl Row {
             Cell::plain(self.seconds.map_or_else(|| "-".to_owned(), |s| age(Duration::from_secs(s)))),
             Cell::number(self.pid),
             Cell::plain(self.restarts),
+            Cell::number(self.in_flight),
+            Cell::number(self.done),
+            match self.failed {
+                Some(n) if n > 0 => Cell::coloured(n, Colour::Bad),
+                n => Cell::number(n),
+            },
             Cell::number(self.queue_ready),
             listens,
             Cell::plain(if self.enabled { "enabled" } else { "disabled" }),

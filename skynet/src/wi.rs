@@ -96,7 +96,7 @@ fn told(troubles: &[String], nobody: bool, asked: &Asked) -> u8 {
     }
     if nobody && troubles.is_empty() {
         eprintln!(
-            "skynet: nobody has a workitem of {} in hand (what became of it: skynet log --wfid {0})",
+            "skynet: nobody has a workitem of {} in hand (what became of it: skynet trace {0})",
             asked.wfid
         );
     }

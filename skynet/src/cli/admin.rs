@@ -71,6 +71,13 @@ Exit code 1 when a file cannot be used.";
 pub const DOCTOR_HELP: &str = "\
 Exit codes: 0 nothing is wrong, 1 something is.";
 
+pub const FAILED_HELP: &str = "\
+Examples:
+  skynet failed                                      all participants
+  skynet failed sizer 20261121-0900-bejoroku-rebejubo    the workitem, the traceback, the log
+  skynet failed sizer 20261121-0900-bejoroku-rebejubo --retry
+  skynet failed sizer --all --drop";
+
 pub const QUEUES_HELP: &str = "\
 Example:
   skynet queues";
@@ -93,6 +100,26 @@ pub struct Status {
     #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub watch: Option<u64>,
+}
+
+/// `skynet failed`
+#[derive(Debug, Args)]
+pub struct Failed {
+    /// The participant [default: all]
+    #[arg(add = ArgValueCandidates::new(values::services))]
+    pub name: Option<String>,
+    /// An entry of the store, a sid or a wfid: show all there is to know of it
+    #[arg(value_name = "ENTRY|SID|WFID")]
+    pub entry: Option<String>,
+    /// Put it back on its queue as new work
+    #[arg(long, conflicts_with = "drop")]
+    pub retry: bool,
+    /// Remove it from the store
+    #[arg(long)]
+    pub drop: bool,
+    /// All entries of the participant (of all participants, without a name)
+    #[arg(long, conflicts_with = "entry")]
+    pub all: bool,
 }
 
 /// One or more names or folders.

@@ -10,10 +10,10 @@ pub const GROUPS: &[(&str, &[&str])] = &[
         "For system administrators",
         &[
             "status", "enable", "disable", "start", "stop", "restart", "reload", "once", "kill", "remove",
-            "config", "doctor", "queues",
+            "config", "doctor", "failed", "queues",
         ],
     ),
-    ("For process writers", &["log", "register", "unregister"]),
+    ("For process writers", &["log", "history", "trace", "register", "unregister"]),
 ];
 
 /// The whole table, with its help.

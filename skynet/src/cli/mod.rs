@@ -105,6 +105,9 @@ pub enum Verb {
     /// Look for what is wrong with this SkyNET and say what to do
     #[command(after_help = admin::DOCTOR_HELP)]
     Doctor,
+    /// Show workitems that could not be handled; put them back or drop them
+    #[command(after_help = admin::FAILED_HELP)]
+    Failed(admin::Failed),
     /// Show the queues of participants: what waits in them, who listens
     #[command(after_help = admin::QUEUES_HELP)]
     Queues(admin::AnyNames),
@@ -112,6 +115,12 @@ pub enum Verb {
     /// Show the logs of participants, merged by time
     #[command(after_help = writer::LOG_HELP)]
     Log(writer::Log),
+    /// Show how often participants were called, how long they took, what went wrong
+    #[command(after_help = writer::HISTORY_HELP)]
+    History(writer::History),
+    /// Show everything that is known of one process, in the order of time
+    #[command(after_help = writer::TRACE_HELP)]
+    Trace(writer::Trace),
     /// Tell the engine which participant name goes to which queue
     #[command(after_help = writer::REGISTER_HELP)]
     Register(writer::Register),

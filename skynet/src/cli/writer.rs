@@ -11,6 +11,19 @@ Examples:
   skynet log --wfid 20261121-0900-bejoroku-rebejubo
   skynet log --since 1h --grep 'error|warning'";
 
+pub const HISTORY_HELP: &str = "\
+Examples:
+  skynet history sizer --since 1d
+  skynet history --stats                 counts, error rates, how long, how long in the queue
+  skynet history sizer --slowest 10
+  skynet history --problems --csv > problems.csv";
+
+pub const TRACE_HELP: &str = "\
+From the history, the failed stores, the logs, and what is in hand now. Exit code 1 when nothing is known of it.
+
+Example:
+  skynet trace 20261121-0900-bejoroku-rebejubo";
+
 pub const REGISTER_HELP: &str = "\
 Examples:
   skynet register sizer                      as its settings say (regexp, queue)
@@ -68,4 +81,40 @@ pub struct Unregister {
     /// What process definitions call it [default: its setting regexp]
     #[arg(long = "as", value_name = "NAME|RE")]
     pub known_as: Option<String>,
+}
+
+/// `skynet history`
+#[derive(Debug, Args)]
+pub struct History {
+    /// Participants; * and ? match any letters [default: all]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(values::services))]
+    pub names: Vec<String>,
+    /// Only workitems of this process
+    #[arg(long)]
+    pub wfid: Option<String>,
+    /// Only those that started within this time: 10m, 2h, 7d
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pub since: Option<Duration>,
+    /// Only those that failed, crashed, took too long, were cancelled or invalid
+    #[arg(long)]
+    pub problems: bool,
+    /// Numbers about them: how often, how many problems, how long
+    #[arg(long, conflicts_with_all = ["slowest", "csv", "lines"])]
+    pub stats: bool,
+    /// Those that took longest, the slowest first
+    #[arg(long, value_name = "COUNT")]
+    pub slowest: Option<usize>,
+    /// The last COUNT only [default: 50 in a table, else all]
+    #[arg(short = 'n', long, value_name = "COUNT", conflicts_with = "slowest")]
+    pub lines: Option<usize>,
+    /// As CSV
+    #[arg(long)]
+    pub csv: bool,
+}
+
+/// `skynet trace`
+#[derive(Debug, Args)]
+pub struct Trace {
+    /// The process
+    pub wfid: String,
 }

@@ -33,12 +33,15 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
 use unix::tai64n::Tai64n;
-use wanted::Wanted;
+pub use wanted::Wanted;
 
 /// How many lines `--follow` begins with.
 const BEGINNING: usize = 10;
 /// `--follow` is not bounded.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// A line of a log: whose, when, and its text.
+pub type Told = (String, Option<Tai64n>, Vec<u8>);
 
 /// Prints logs.
 pub fn run(tree: &Tree, args: &writer::Log, json: bool) -> Outcome {
@@ -55,8 +58,27 @@ pub fn run(tree: &Tree, args: &writer::Log, json: bool) -> Outcome {
     }
 }
 
+/// The lines of all participants' logs that are wanted, the oldest first.
+///
+/// # Errors
+/// What reading reports.
+pub fn lines(tree: &Tree, wanted: &Wanted) -> Result<Vec<Told>, Trouble> {
+    let picked = select(&known(tree)?, &[]).unwrap_or_default();
+    open_many_files();
+    let mut lines = vec![];
+    let mut read = || {
+        let logs = open(tree, &picked, wanted, false)?;
+        past::all(&logs, wanted, |i, at, text| {
+            lines.push((logs[i].name.clone(), at, text.to_vec()));
+            Ok(())
+        })
+    };
+    read().map_err(cannot("read", tree.logs().display()))?;
+    Ok(lines)
+}
+
 /// The label of the time so long ago.
-fn ago(time: Duration) -> Tai64n {
+pub fn ago(time: Duration) -> Tai64n {
     SystemTime::now().checked_sub(time).unwrap_or(SystemTime::UNIX_EPOCH).into()
 }
 

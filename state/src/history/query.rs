@@ -147,6 +147,37 @@ impl History {
     }
 }
 
+impl History {
+    /// How many started in each of so many equal stretches of a span of time, and how many of them were problems.
+    ///
+    /// # Errors
+    /// What SQLite reports.
+    pub fn timeline(
+        &self,
+        filter: &Filter,
+        (first, last): (Micros, Micros),
+        stretches: usize,
+    ) -> rusqlite::Result<Vec<(u64, u64)>> {
+        let (condition, mut values) = filter.sql();
+        let length = (last - first) / i64::try_from(stretches).unwrap_or(1).max(1) + 1;
+        let sql = format!(
+            "SELECT (started - ?) / ?, count(*), sum(outcome NOT IN (0, 1)) FROM work {condition} GROUP BY 1"
+        );
+        values.splice(0..0, [Value::Integer(first), Value::Integer(length)]);
+        let mut statement = self.db.prepare(&sql)?;
+        let mut rows = statement.query(params_from_iter(values))?;
+        let mut timeline = vec![(0, 0); stretches];
+        while let Some(row) = rows.next()? {
+            let place = usize::try_from(row.get::<_, i64>(0)?).ok().and_then(|at| timeline.get_mut(at));
+            if let Some(place) = place {
+                let (runs, problems): (i64, i64) = (row.get(1)?, row.get(2)?);
+                *place = (runs.unsigned_abs(), problems.unsigned_abs());
+            }
+        }
+        Ok(timeline)
+    }
+}
+
 impl Filter {
     fn sql(&self) -> (String, Vec<Value>) {
         let (mut parts, mut values) = (vec![], vec![]);

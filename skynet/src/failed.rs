@@ -1,0 +1,220 @@
+//! `skynet failed [NAME [ENTRY]]`: workitems that could not be handled: listed, shown, put back, dropped.
+
+use crate::brokers;
+use crate::cli::admin::Failed as Args;
+use crate::paint;
+use crate::participant;
+use crate::say::{self, say};
+use crate::states;
+use crate::table::{Cell, Column, render, terminal_width};
+use crate::tree::Tree;
+use crate::trouble::{Outcome, Trouble, cannot};
+use crate::units::iso;
+use nix::unistd::{User, geteuid};
+use serde_json::{Value, json};
+use state::failed::{Entry, FailedStore};
+use state::moment;
+use std::path::Path;
+use std::time::SystemTime;
+use workitem::compose::timestamp;
+
+/// What is to be done with entries, and to which participant they belong.
+type Entries = Vec<(String, Entry)>;
+
+/// Lists, shows, retries or drops.
+pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
+    let names: Vec<_> = args.name.iter().cloned().collect();
+    let states = states::of(tree, &names)?;
+    let mut entries: Entries = vec![];
+    for (name, state) in states {
+        let found = find(&state, args.entry.as_deref())?;
+        entries.extend(found.into_iter().map(|entry| (name.clone(), entry)));
+    }
+    entries.sort_by_key(|(_, entry)| entry.about.when);
+    if let Some(entry) = args.entry.as_ref().filter(|_| entries.is_empty()) {
+        return Err(Trouble::Failed(format!("no failed workitem {entry:?} (skynet failed lists them)")));
+    }
+    if args.retry || args.drop {
+        if args.entry.is_none() && !args.all {
+            let line = "which ones? name an entry, a sid or a wfid, or say --all";
+            return Err(Trouble::Usage(line.to_owned()));
+        }
+        return if args.retry { retry(tree, &entries) } else { drop_all(entries) };
+    }
+    match (json, args.entry.is_some()) {
+        (true, _) => {
+            let all: Vec<_> = entries.iter().map(as_json).collect();
+            say::json(&all).map_err(cannot("write", "the result"))?;
+        }
+        (false, true) => entries.iter().try_for_each(show)?,
+        (false, false) => list(&entries),
+    }
+    Ok(0)
+}
+
+fn find(state: &Path, entry: Option<&str>) -> Result<Vec<Entry>, Trouble> {
+    let found = match entry {
+        None => FailedStore::list(state),
+        Some(entry) => FailedStore::find(state, entry),
+    };
+    found.map_err(cannot("read", state.join("failed").display()))
+}
+
+fn as_json((participant, entry): &(String, Entry)) -> Value {
+    let about = &entry.about;
+    json!({
+        "participant": participant,
+        "entry": entry.name,
+        "place": entry.place,
+        "when": iso(moment::time(about.when)),
+        "kind": about.kind.word(),
+        "reason": about.reason,
+        "sid": about.sid,
+        "wfid": about.wfid,
+        "workflow": about.workflow,
+        "attempt": about.attempt,
+        "answered": about.answered,
+        "retries": entry.retries().iter().map(|retry| json!({
+            "when": iso(moment::time(retry.when)), "by": retry.by,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn list(entries: &Entries) {
+    if entries.is_empty() {
+        say!("no failed workitem");
+        return;
+    }
+    let columns = [
+        Column { head: "WHEN", right: false, rank: 2 },
+        Column { head: "PARTICIPANT", right: false, rank: 0 },
+        Column { head: "KIND", right: false, rank: 3 },
+        Column { head: "WFID", right: false, rank: 1 },
+        Column { head: "RETRIED", right: false, rank: 5 },
+        Column { head: "REASON", right: false, rank: 4 },
+    ];
+    let row = |(name, entry): &(String, Entry)| {
+        let retried = entry.retries().len();
+        vec![
+            Cell::plain(iso(moment::time(entry.about.when))),
+            Cell::plain(name),
+            Cell::plain(entry.about.kind.word()),
+            Cell::plain(&entry.about.wfid),
+            Cell::plain(if retried > 0 { format!("{retried}×") } else { String::new() }),
+            Cell::plain(entry.about.reason.replace(char::is_control, " ")),
+        ]
+    };
+    let rows: Vec<_> = entries.iter().map(row).collect();
+    render(&columns, &rows, terminal_width(), paint::wanted()).lines().for_each(|line| say!("{line}"));
+    if let Some((name, entry)) = entries.last() {
+        let which = if entry.about.wfid.is_empty() { &entry.name } else { &entry.about.wfid };
+        say!("all there is to know of one: skynet failed {name} {which}");
+    }
+}
+
+fn show((name, entry): &(String, Entry)) -> Result<(), Trouble> {
+    let about = &entry.about;
+    say!("{name}: {}", about.reason);
+    say!("  when       {} ({}, attempt {})", iso(moment::time(about.when)), about.kind.word(), about.attempt);
+    say!("  workitem   {} of {}", about.sid, if about.workflow.is_empty() { "?" } else { &about.workflow });
+    say!("  place      {}", entry.place.display());
+    say!("  answered   {}", if about.answered { "yes, with the error" } else { "no" });
+    for retry in entry.retries() {
+        say!("  retried    {} by {}", iso(moment::time(retry.when)), retry.by);
+    }
+    for (program, version) in &about.versions {
+        say!("  version    {program} {version}");
+    }
+    let reading = || cannot("read", entry.place.display());
+    section("traceback", &entry.traceback().map_err(reading())?);
+    section("log", &entry.log().map_err(reading())?);
+    let body = entry.workitem().map_err(reading())?;
+    let readable =
+        serde_json::from_slice::<Value>(&body).and_then(|value| serde_json::to_string_pretty(&value));
+    section("workitem", &readable.unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned()));
+    say!("again: skynet failed {name} {} --retry; away with it: --drop", entry.name);
+    Ok(())
+}
+
+fn section(title: &str, text: &str) {
+    if !text.trim().is_empty() {
+        say!("{title}:");
+        text.lines().for_each(|line| say!("  {line}"));
+    }
+}
+
+/// Puts workitems back on their queues, as new work: with a new `dispatched_at`.
+fn retry(tree: &Tree, entries: &Entries) -> Outcome {
+    let mut code = 0;
+    let by = User::from_uid(geteuid()).ok().flatten().map_or_else(|| geteuid().to_string(), |user| user.name);
+    for (name, entry) in entries {
+        let body = entry.workitem().map_err(cannot("read", entry.place.display()))?;
+        let Some(body) = dispatched_now(&body) else {
+            eprintln!(
+                "skynet: {} cannot be put back: it is no workitem ({})",
+                entry.name, entry.about.reason
+            );
+            code = 1;
+            continue;
+        };
+        let settings = participant::settings(tree, &tree.service(name)).ok().flatten();
+        let (queue, brokers) = match settings {
+            Some((settings, _)) => (settings.queue.clone(), brokers::of_participant(&settings)),
+            None => (entry.about.queue.clone(), brokers::of_tree(tree)?),
+        };
+        let sent = brokers::runtime()?.block_on(async {
+            let line = brokers::open(tree, &brokers).await?;
+            let sent = line.publish(&queue, &body).await;
+            line.close().await;
+            Ok::<_, Trouble>(sent?)
+        })?;
+        if !sent {
+            eprintln!("skynet: {} cannot be put back: there is no queue {queue:?}", entry.name);
+            code = 1;
+            continue;
+        }
+        entry.mark_retried(&by).map_err(cannot("write", entry.place.display()))?;
+        say!(
+            "{} is back on the queue {queue:?}; it stays in the store until: skynet failed {name} {0} --drop",
+            entry.name
+        );
+        if entry.about.answered {
+            eprintln!("skynet: note: the engine has had its error, and may ignore another reply for it");
+        }
+    }
+    Ok(code)
+}
+
+/// The workitem as if it had been sent now; `None` for what is no workitem.
+fn dispatched_now(body: &[u8]) -> Option<Vec<u8>> {
+    let mut workitem: Value = serde_json::from_slice(body).ok()?;
+    let fields = workitem.get_mut("fields")?.as_object_mut()?;
+    fields.insert("dispatched_at".to_owned(), json!(timestamp(SystemTime::now())));
+    Some(workitem.to_string().into_bytes())
+}
+
+fn drop_all(entries: Entries) -> Outcome {
+    for (name, entry) in entries {
+        let (what, place) = (entry.name.clone(), entry.place.clone());
+        entry.drop().map_err(cannot("remove", place.display()))?;
+        say!("{name}: {what} is dropped");
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workitem_that_is_put_back_differs_in_its_time_only() {
+        let body = br#"{"b":1,"fields":{"z":1,"dispatched_at":"old","a":2},"a":null}"#;
+        let back: Value = serde_json::from_slice(&dispatched_now(body).unwrap()).unwrap();
+        assert_ne!(back["fields"]["dispatched_at"], "old");
+        assert_eq!(back.as_object().unwrap().keys().collect::<Vec<_>>(), ["b", "fields", "a"]);
+        assert_eq!((&back["fields"]["z"], &back["fields"]["a"]), (&json!(1), &json!(2)));
+        for bad in [&b"x"[..], b"{}", b"{\"fields\": 7}"] {
+            assert!(dispatched_now(bad).is_none());
+        }
+    }
+}

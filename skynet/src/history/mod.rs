@@ -1,0 +1,62 @@
+//! `skynet history [NAME…]`: how often, how long, how many problems.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `rows.rs` | single workitems: a table, CSV or JSON |
+//! | `stats.rs` | counts, error rates and quantiles per participant |
+//! | `picture.rs` | runs over time, drawn with letters; pure |
+
+mod picture;
+mod rows;
+mod stats;
+
+pub use rows::micros;
+
+use crate::cli::writer::History as Args;
+use crate::log::ago;
+use crate::states;
+use crate::tree::Tree;
+use crate::trouble::{Outcome, Trouble};
+use state::history::{Filter, History};
+use state::moment;
+use std::path::Path;
+
+/// Exit code when the history of somebody could not be read.
+const NOT_ALL: u8 = 1;
+
+/// Prints rows, or numbers about them.
+pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
+    let states = states::of(tree, &args.names)?;
+    let since = args.since.and_then(|time| ago(time).to_system_time()).map(moment::micros);
+    let filter = Filter { participant: None, wfid: args.wfid.clone(), since, problems: args.problems };
+    let mut histories = vec![];
+    let mut code = 0;
+    for (name, place) in &states {
+        match History::open(place) {
+            Ok(Some(history)) => histories.push((name.clone(), history)),
+            Ok(None) => {}
+            Err(e) => code = not_read(place, &e),
+        }
+    }
+    let troubles = match args.stats {
+        true => stats::print(&histories, &filter, json)?,
+        false => rows::print(&histories, &filter, args, json)?,
+    };
+    for (name, why) in troubles {
+        code = not_read(&states[&name], &why);
+    }
+    Ok(code)
+}
+
+/// A history that is locked or damaged is told of; the others are shown all the same.
+fn not_read(place: &Path, why: &dyn std::fmt::Display) -> u8 {
+    eprintln!(
+        "skynet: cannot read {}: {why} (a damaged one is moved aside by the participant when it next starts)",
+        place.join("history.db").display()
+    );
+    NOT_ALL
+}
+
+/// Names of participants whose history could not be asked, and why.
+type Troubles = Vec<(String, String)>;
+type Printed = Result<Troubles, Trouble>;
