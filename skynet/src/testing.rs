@@ -174,7 +174,8 @@ fn tell(sent: &str, reply: &Value, done: &Output) {
     let mut after = object(&reply["fields"]);
     // What sending adds is no work of the participant.
     for key in ["params", "dispatched_at"] {
-        after.remove(key);
+        // The order of the others stays.
+        after.shift_remove(key);
     }
     fields::changes(&before, &after).iter().for_each(|change| say!("  {change}"));
     match &reply["error"] {
