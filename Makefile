@@ -29,9 +29,15 @@ demo: build ## shows the main job on real input, in this terminal
 	@demo/need-python
 	@python3 demo/demo.py
 
-bench: build ## ours beside the peers, as ratios
+bench: build ## ours beside the peers, as ratios; BENCH=exo beside Celery, dramatiq, pika and bare lapin
+ifeq ($(BENCH),exo)
+	tests/setup packages workers
+	cargo build --quiet --release -p air --example bare_lapin
+	target/tests/workers/bin/python benches/exo.py
+else
 	tests/setup peers
 	cargo run --quiet --release -p benches
+endif
 
 fuzz: ## every parser for SECONDS each (10); FUZZ names some of them
 	fuzz/run $(or $(SECONDS),10) $(FUZZ)
