@@ -289,4 +289,15 @@ mod tests {
             assert_eq!(Policy::from_lines(text), None, "{text}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_settings_or_refused_and_what_is_read_is_written_alike(
+            text in "((ready|stop.signal|stop.grace|exit.done|backoff.factor|limit|notify|x) ?[a-z0-9 -]{0,12}\n){0,6}",
+        ) {
+            if let Some(policy) = Policy::from_lines(&text) {
+                proptest::prop_assert_eq!(Policy::from_lines(&policy.to_lines()), Some(policy));
+            }
+        }
+    }
 }

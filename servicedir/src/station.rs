@@ -3,7 +3,7 @@
 use crate::status::{FULL, Status};
 use crate::{holder, names};
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::mkfifo;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -126,7 +126,14 @@ fn make_fifo(name: &'static str) -> Result<(), Trouble> {
 
 fn open_fifo(name: &'static str, flags: OFlag) -> Result<OwnedFd, Trouble> {
     let verb = if flags == OFlag::O_RDONLY { "read" } else { "write" };
-    open_nonblocking(Path::new(name), flags).map_err(|error| Trouble { verb, file: name, error })
+    let trouble = |error| Trouble { verb, file: name, error };
+    let fifo = open_nonblocking(Path::new(name), flags).map_err(trouble)?;
+    // A file would always be readable, and never bring a letter.
+    let mode = fstat(&fifo).map_err(|errno| trouble(errno.into()))?.st_mode;
+    if SFlag::from_bits_truncate(mode) & SFlag::S_IFMT != SFlag::S_IFIFO {
+        return Err(trouble(io::Error::other("not a FIFO (remove it, and supervise makes one)")));
+    }
+    Ok(fifo)
 }
 
 fn replace(bytes: &[u8]) -> Result<(), Trouble> {
@@ -135,6 +142,7 @@ fn replace(bytes: &[u8]) -> Result<(), Trouble> {
         .create(true)
         .truncate(true)
         .mode(0o644)
+        .custom_flags(nix::libc::O_NOFOLLOW)
         .open(names::STATUS_NEW)
         .map_err(|error| Trouble { verb: "open", file: names::STATUS_NEW, error })
         .and_then(|mut file| {

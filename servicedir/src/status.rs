@@ -313,4 +313,18 @@ mod tests {
         let bytes = Status { pid: None, ..up() }.to_bytes();
         assert_eq!(bytes[16], 0);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_status_or_too_short(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..120)) {
+            match Status::from_bytes(&bytes) {
+                None => proptest::prop_assert!(bytes.len() < PLAIN),
+                Some(status) => {
+                    let written = status.to_bytes();
+                    proptest::prop_assert_eq!(&written[..16], &bytes[..16]);
+                    proptest::prop_assert_eq!(Status::from_bytes(&written).map(|s| s.to_bytes()), Some(written));
+                }
+            }
+        }
+    }
 }

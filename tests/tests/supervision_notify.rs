@@ -79,3 +79,50 @@ fn the_system_wide_command_is_told_where_the_service_has_none() {
         assert_eq!(sandbox.has(format!("{name}/told")), told);
     }
 }
+
+/// "Samples for mail and for a webhook … (they fetch the last log lines themselves)".
+#[test]
+fn the_samples_tell_what_happened_and_the_last_log_lines() {
+    let sandbox = Sandbox::new();
+    let notify = tests::checkout().join("packaging/notify");
+    sandbox.write("log/sizer/current", "first\nlast\n");
+    sandbox.set("SKYNET_LOG_DIR", sandbox.path("log").display());
+    for (name, value) in [("SERVICE", "sizer"), ("EVENT", "crash"), ("EXIT", "signal 11"), ("COUNT", "2")] {
+        sandbox.set(&format!("SKYNET_{name}"), value);
+    }
+    sandbox.set("SENDMAIL", sandbox.script("sendmail", "cat >mail").display());
+    assert_eq!(sandbox.run(notify.join("mail"), &["root"]).told(), (0, "", ""));
+    let mail = sandbox.read("mail");
+    for part in
+        ["To: root\n", "sizer: crash\n", "last exit: signal 11, failures in a row: 2", "\nfirst\nlast\n"]
+    {
+        assert!(mail.contains(part), "{mail}");
+    }
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let mut webhook = sandbox.start(notify.join("webhook"), &[&url]);
+    let (mut peer, _) = listener.accept().unwrap();
+    let mut request = vec![];
+    let body = loop {
+        use std::io::{Read, Write};
+        let mut buffer = [0; 4096];
+        let n = peer.read(&mut buffer).unwrap();
+        assert!(n > 0, "the request ends early: {}", String::from_utf8_lossy(&request));
+        request.extend_from_slice(&buffer[..n]);
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if let Some((_, body)) = text.split_once("\r\n\r\n")
+            && let Ok(body) = serde_json::from_str::<serde_json::Value>(body)
+        {
+            peer.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
+            break body;
+        }
+    };
+    drop(peer);
+    assert_eq!(webhook.finish().told(), (0, "", ""));
+    assert_eq!(
+        (&body["service"], &body["event"], &body["count"]),
+        (&"sizer".into(), &"crash".into(), &2.into())
+    );
+    assert_eq!(body["log"], serde_json::json!(["first", "last"]));
+}

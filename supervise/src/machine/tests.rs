@@ -172,3 +172,4 @@ fn every_reachable_state_with_every_event_keeps_the_promises() {
 mod stories;
 
 mod manual;
+mod sequences;

@@ -1,0 +1,106 @@
+//! What supervise does when its own files are damaged, missing or cannot be written.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use std::fs;
+use tests::Sandbox;
+use tests::process::lives;
+use tests::service::Service;
+
+/// "FIFOs replaced by files: refuse with a clear message".
+#[test]
+fn a_fifo_that_is_a_file_is_refused_with_what_to_do() {
+    let sandbox = Sandbox::new();
+    for file in ["control", "ok"] {
+        Service::sleeper(&sandbox, file);
+        sandbox.write(format!("{file}/supervise/{file}"), "");
+        let verb = "read";
+        let expected = format!(
+            "supervise: fatal: unable to {verb} {file}/supervise/{file}: not a FIFO (remove it, and supervise makes one)\n"
+        );
+        assert_eq!(sandbox.run("supervise", &[file]).told(), (111, "", expected.as_str()));
+    }
+}
+
+/// "if status.new cannot be made, status is overwritten in place …: the reader is never told a wrong pid …, and it is
+/// written again within 5 s of room, without an event".
+#[test]
+fn a_status_without_room_for_a_new_file_is_right_all_the_same() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "s");
+    let supervise = service.supervise();
+    let first = service.wait_until_up();
+    sandbox.folder("s/supervise/status.new");
+    service.svc("-k");
+    let second = service.wait_until_another(first);
+    assert_eq!(service.svstat(), "up (pid PID) N seconds");
+    service.svc("-p");
+    service.wait_until_svstat("up (pid PID) N seconds, paused");
+    assert_eq!(service.pid(), Some(second));
+    // Said once, not with each try.
+    let said = "supervise: warning: unable to open s/supervise/status.new: is a directory\n";
+    assert_eq!(supervise.err(), said);
+    let inode =
+        || std::os::unix::fs::MetadataExt::ino(&fs::metadata(service.path("supervise/status")).unwrap());
+    let old = inode();
+    sandbox.remove("s/supervise/status.new");
+    sandbox.wait_until("it is written anew", || inode() != old);
+    assert_eq!(service.svstat(), "up (pid PID) N seconds, paused");
+}
+
+/// "directories removed … under us": the service goes on, and the status comes back with the directory.
+#[test]
+fn a_service_outlives_the_removal_of_supervises_folder() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "s");
+    let mut supervise = service.supervise();
+    let pid = service.wait_until_up();
+    fs::rename(service.path("supervise"), sandbox.path("elsewhere")).unwrap();
+    // The letter reaches it through the FIFO that it holds.
+    fs::write(sandbox.path("elsewhere/control"), "p").unwrap();
+    supervise.wait_until_it_says("unable to open s/supervise/status.new: file does not exist");
+    assert!(lives(pid));
+    fs::rename(sandbox.path("elsewhere"), service.path("supervise")).unwrap();
+    service.wait_until_svstat("up (pid PID) N seconds, paused");
+    assert_eq!(service.pid(), Some(pid));
+}
+
+/// "renamed under us".
+#[test]
+fn a_service_directory_may_be_renamed() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(&sandbox, "s", "echo start >>starts; exec sleep 1000");
+    let supervise = service.supervise();
+    service.wait_until_it_holds("starts", "start\n");
+    fs::rename(sandbox.path("s"), sandbox.path("t")).unwrap();
+    assert_eq!(sandbox.run("svc", &["-wr", "-T", "20000", "-k", "t"]).told(), (0, "", ""));
+    sandbox.wait_until("it is started again", || sandbox.read("t/starts") == "start\nstart\n");
+    assert_eq!(supervise.err(), "");
+}
+
+/// "names with newlines and bytes that are not UTF-8".
+#[test]
+fn names_may_be_any_bytes() {
+    use std::os::unix::ffi::OsStrExt;
+    let sandbox = Sandbox::new();
+    let name = std::ffi::OsStr::from_bytes(b"a\xff b\n");
+    fs::create_dir(sandbox.dir().join(name)).unwrap();
+    let mut command = sandbox.command("supervise", &[]);
+    command.arg(name);
+    let supervise = sandbox.spawn(command);
+    let said = || fs::read(sandbox.dir().join(".output/000-supervise.err")).unwrap();
+    sandbox.wait_until("it names the directory byte by byte", || {
+        said() == b"supervise: fatal: unable to start a\xff b\n/run: file does not exist\n"
+    });
+    drop(supervise);
+}
+
+/// "clock jumps", "EMFILE": a supervise that may open few files runs its service.
+#[test]
+fn few_descriptors_are_enough() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "s");
+    let _supervise = sandbox.start("sh", &["-c", "ulimit -n 9; exec supervise s"]);
+    let pid = service.wait_until_up();
+    service.svc("-k");
+    service.wait_until_another(pid);
+}
