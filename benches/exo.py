@@ -72,7 +72,8 @@ class Worker(object):
 
     def start(self, url, folder):
         log = open(Path(folder) / (self.queue + ".log"), "w")
-        environment = dict(os.environ, BENCH_URL=url, PYTHONPATH=str(PEERS.parent), **self.environment)
+        # Workers are killed in the end: what they leave lies in the folder.
+        environment = dict(os.environ, BENCH_URL=url, PYTHONPATH=str(PEERS.parent), TMPDIR=str(folder), **self.environment)
         begun = time.perf_counter()
         self.process = subprocess.Popen(self.command, env=environment, cwd=self.folder or folder, stdin=subprocess.DEVNULL,
                                         stdout=log, stderr=log, start_new_session=True)
