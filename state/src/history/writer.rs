@@ -33,7 +33,8 @@ pub type Say = Box<dyn Fn(String) + Send>;
 /// Writes the history of a participant on a thread of its own.
 #[derive(Debug)]
 pub struct Writer {
-    rows: Option<SyncSender<Row>>,
+    /// Boxed: the room for those that wait is made, and touched, beforehand.
+    rows: Option<SyncSender<Box<Row>>>,
     thread: Option<JoinHandle<()>>,
     dropped: u64,
 }
@@ -56,7 +57,7 @@ impl Writer {
     /// Takes a row. Never waits; one that finds no room is dropped and counted.
     pub fn write(&mut self, row: Row) {
         let Some(rows) = &self.rows else { return };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = rows.try_send(row) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = rows.try_send(Box::new(row)) {
             self.dropped += 1;
         }
     }
@@ -90,7 +91,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn work(mut self, inbox: &Receiver<Row>) {
+    fn work(mut self, inbox: &Receiver<Box<Row>>) {
         while let Some(more) = self.collect(inbox) {
             if self.again.is_none_or(|at| at <= Instant::now()) {
                 self.write();
@@ -108,10 +109,10 @@ impl Desk {
     }
 
     /// Collects a batch. False = there will be no more.
-    fn collect(&mut self, inbox: &Receiver<Row>) -> Option<bool> {
+    fn collect(&mut self, inbox: &Receiver<Box<Row>>) -> Option<bool> {
         if self.batch.is_empty() {
             match inbox.recv() {
-                Ok(row) => self.batch.push(row),
+                Ok(row) => self.batch.push(*row),
                 Err(_) => return None,
             }
         }
@@ -122,7 +123,7 @@ impl Desk {
                 return Some(true);
             }
             match inbox.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(row) => self.batch.push(row),
+                Ok(row) => self.batch.push(*row),
                 Err(RecvTimeoutError::Timeout) => return Some(true),
                 Err(RecvTimeoutError::Disconnected) => return Some(false),
             }
