@@ -1,4 +1,8 @@
-//! The loop around the machine: performs what it decides on the link, the workers and the failed store.
+//! The loop around the machine: performs what it decides on the link, the workers and the state folder.
+
+mod item;
+mod keeper;
+mod limits;
 
 mod control;
 
@@ -7,20 +11,23 @@ use crate::machine::{Action, Ask, Event, Id, Key, Machine};
 use crate::workers::{Job, Order, Outcome, Report, Workers};
 use air::{Delivery, Link};
 use config::Settings;
+use item::Item;
+use keeper::Keeper;
+use limits::Limits;
 use regex::Regex;
 use sha2::{Digest, Sha256};
-use state::failed::{About, FailedStore, Failure};
-use std::collections::HashMap;
+use state::failed::{About, Kind};
+use state::history;
+use state::journal::ReplyKind;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{error, info, warn};
-use workitem::{ErrorInfo, Fei, Incoming, Unusable, fields, forget, parse, safe_name, with_error};
+use workitem::{ErrorInfo, Fei, Incoming, Unusable, fields, forget, parse, with_error};
 
 /// Where replies go.
 const REPLIES: &str = "ruote_workitems";
-/// How long to wait before a delivery that cannot be dealt with goes back.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A workitem in hand: what the machine does not need to know.
 struct InHand {
@@ -33,6 +40,26 @@ struct InHand {
     attempt: u32,
     confirmed: Option<std::sync::mpsc::Sender<()>>,
     outcome: &'static str,
+    /// `None` for what is no workitem.
+    item: Option<Item>,
+    /// Why it is to be parked, where that did not succeed yet.
+    park: Option<(&'static str, String)>,
+}
+
+impl InHand {
+    fn new(body: Vec<u8>, redelivered: bool) -> Self {
+        Self {
+            fei: None,
+            begun: Instant::now(),
+            body,
+            redelivered,
+            attempt: 1,
+            confirmed: None,
+            outcome: "",
+            item: None,
+            park: None,
+        }
+    }
 }
 
 /// One participant's session with its broker.
@@ -41,7 +68,8 @@ pub struct Session<W> {
     workers: W,
     machine: Machine,
     link: Link,
-    failed: FailedStore,
+    keeper: Keeper,
+    limits: Limits,
     rules: Vec<fields::Rule>,
     in_hand: HashMap<Id, InHand>,
     next: Id,
@@ -74,9 +102,12 @@ pub async fn run<W: Workers>(
         int: signal(SignalKind::interrupt())?,
     };
     let mut session = Session::new(settings, workers);
+    session.limits.warn(&session.settings);
     while session.turn(&mut reports, &mut signals).await {}
     session.workers.order(Order::Stop);
+    let connected = session.machine.is_connected();
     session.link.close().await;
+    session.keeper.close(connected);
     info!("{}: stopped", session.settings.name);
     Ok(())
 }
@@ -98,7 +129,8 @@ impl<W: Workers> Session<W> {
         });
         Self {
             machine: Machine::new(settings.concurrency as usize, settings.grace),
-            failed: FailedStore::new(&settings.state, settings.failed.max as usize, settings.failed.size),
+            keeper: Keeper::new(&settings),
+            limits: Limits::new(&settings),
             rules: rules(&settings),
             link,
             workers,
@@ -114,13 +146,13 @@ impl<W: Workers> Session<W> {
 
     /// Waits for one thing to happen and deals with it. False = over.
     async fn turn(&mut self, reports: &mut UnboundedReceiver<Report>, signals: &mut Signals) -> bool {
-        let deadline = self
-            .machine
-            .deadline()
-            .into_iter()
-            .chain(self.control.deadline())
+        let own = self.machine.deadline().into_iter().chain(self.control.deadline());
+        let deadline = own
+            .map(|at| self.born + at)
+            .chain(self.keeper.due())
+            .chain(self.limits.due())
             .min()
-            .map(|at| tokio::time::Instant::from_std(self.born + at));
+            .map(tokio::time::Instant::from_std);
         let event = tokio::select! {
             event = self.link.event() => match event {
                 Some(event) => self.heard(event).await,
@@ -130,7 +162,7 @@ impl<W: Workers> Session<W> {
             question = self.control.question(self.born) => return self.answer(question),
             () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
                 self.control.due(self.born.elapsed());
-                Some(Event::Due)
+                self.tend()
             }
             _ = signals.term.recv() => self.told_to_stop("TERM"),
             _ = signals.hup.recv() => self.told_to_stop("HUP"),
@@ -140,26 +172,112 @@ impl<W: Workers> Session<W> {
                 None
             }
         };
-        match event {
-            Some(event) => self.perform(event),
+        event.is_none_or(|event| self.perform(event)) && self.within_limits()
+    }
+
+    /// Deals with an event and with those that follow from it at once. False = over.
+    fn perform(&mut self, event: Event) -> bool {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            if event == Event::Stop {
+                self.keeper.stopping();
+            }
+            for action in self.machine.step(self.born.elapsed(), event) {
+                if action == Action::Finish {
+                    return false;
+                }
+                events.extend(self.act(action));
+            }
+        }
+        true
+    }
+
+    /// Performs an action; what comes of it at once is returned.
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Take(id) => return Some(self.take(id)),
+            Action::Probe => {
+                return Some(if self.keeper.probe() { Event::Writable } else { Event::NotWritable });
+            }
+            Action::Park(id) => return Some(self.park_again(id)),
+            Action::Keep(id) => self.keep_reply(id),
+            Action::Settled(id) => {
+                if let Some(item) = self.in_hand.get(&id).and_then(|in_hand| in_hand.item.as_ref()) {
+                    self.keeper.settled(item);
+                }
+            }
+            Action::Start(id) => self.start(id),
+            Action::Publish(id) => self.publish(id),
+            Action::Ack(tag) => self.link.ack(tag),
+            Action::GiveBack(tag) => self.link.give_back(tag),
+            Action::Drop(id) => self.drop(id),
+            Action::StopConsuming => self.link.stop_consuming(),
+            Action::Consume => self.link.consume(),
+            Action::Die => self.workers.order(Order::Die),
+            Action::Finish => {}
+        }
+        None
+    }
+
+    /// What is due: the machine's deadlines, the live status, a workitem that takes too long.
+    fn tend(&mut self) -> Option<Event> {
+        if self.keeper.due().is_some_and(|at| at <= Instant::now()) {
+            let running = self.machine.running().filter_map(|id| self.in_hand.get(&id)?.item.as_ref());
+            self.keeper.write_live(running);
+        }
+        for (id, after) in self.limits.take_soft() {
+            let wfid = self.wfid(id);
+            let reason = format!("longer than soft_timeout ({} s)", after.as_secs());
+            self.workers.order(Order::Cancel { id, force: true, reason });
+            warn!(
+                "{}{wfid}: has been running for {} s, more than soft_timeout",
+                self.settings.name,
+                after.as_secs()
+            );
+        }
+        match self.limits.take_hard() {
+            Some((id, after)) => self.timed_out(id, after),
+            None => Some(Event::Due),
+        }
+    }
+
+    /// A program is killed. A handler cannot be made to stop: its workitem is answered, and the process makes room
+    /// for another.
+    fn timed_out(&mut self, id: Id, after: Duration) -> Option<Event> {
+        let message = format!("the handler took longer than hard_timeout ({} s)", after.as_secs());
+        let error = self.error_info(message.clone());
+        if self.settings.exec.is_empty() {
+            self.limits.restart(format!("{} is beyond hard_timeout", self.wfid(id).trim_start()));
+        } else {
+            let reason = message.clone();
+            self.workers.order(Order::Cancel { id, force: true, reason });
+        }
+        self.done(id, Outcome::Failed { left: None, error, details: String::new() }, Kind::Timeout)
+    }
+
+    /// Ends the process in order where a limit asks for a new one. False = over.
+    fn within_limits(&mut self) -> bool {
+        match self.limits.take_restart(self.keeper.count()) {
+            Some(reason) => {
+                info!("{}: {reason}: finishing what runs, to be started anew", self.settings.name);
+                self.perform(Event::Stop)
+            }
             None => true,
         }
     }
 
-    fn perform(&mut self, event: Event) -> bool {
-        for action in self.machine.step(self.born.elapsed(), event) {
-            match action {
-                Action::Start(id) => self.start(id),
-                Action::Publish(id) => self.publish(id),
-                Action::Ack(tag) => self.link.ack(tag),
-                Action::GiveBack(tag) => self.link.give_back(tag),
-                Action::Drop(id) => self.drop(id),
-                Action::StopConsuming => self.link.stop_consuming(),
-                Action::Die => self.workers.order(Order::Die),
-                Action::Finish => return false,
-            }
+    fn take(&mut self, id: Id) -> Event {
+        let Some(InHand { item: Some(item), body, .. }) = self.in_hand.get_mut(&id) else {
+            return Event::NotTaken(id);
+        };
+        item.started = Some(state::moment::now());
+        if self.keeper.take(item, body) { Event::Taken(id) } else { Event::NotTaken(id) }
+    }
+
+    fn keep_reply(&mut self, id: Id) {
+        if let Some(InHand { item: Some(item), body, .. }) = self.in_hand.get_mut(&id) {
+            self.keeper.keep_reply(item, body);
         }
-        true
     }
 
     async fn heard(&mut self, event: air::Event) -> Option<Event> {
@@ -167,16 +285,20 @@ impl<W: Workers> Session<W> {
         match event {
             air::Event::Connected { place } => {
                 info!("{name}: consuming from {} at {place}", self.settings.queue);
+                let words = format!("consuming from {} at {place}", self.settings.queue);
+                self.keeper.state(true, words);
                 self.announce();
                 Some(Event::Connected)
             }
             air::Event::Lost { reason } => {
                 warn!("{name}: {reason}; trying again until it works");
+                self.keeper.state(false, format!("not consuming: {reason}"));
                 self.control.lost(self.born.elapsed());
                 Some(Event::Lost)
             }
             air::Event::Reopened { reason } => {
                 warn!("{name}: {reason}; consuming from {} again", self.settings.queue);
+                self.keeper.state(true, format!("consuming from {}", self.settings.queue));
                 Some(Event::Reopened)
             }
             air::Event::Blocked { reason } => {
@@ -195,7 +317,7 @@ impl<W: Workers> Session<W> {
                 self.control.refused(&reason);
                 None
             }
-            air::Event::Delivered(delivery) => Some(self.delivered(delivery).await),
+            air::Event::Delivered(delivery) => Some(self.delivered(delivery)),
             air::Event::Confirmed { id } => {
                 self.control.released(self.born.elapsed(), id);
                 Some(Event::Confirmed(id))
@@ -219,25 +341,13 @@ impl<W: Workers> Session<W> {
         }
     }
 
-    async fn delivered(&mut self, delivery: Delivery) -> Event {
-        let Delivery { tag, redelivered, body } = delivery;
+    fn delivered(&mut self, delivery: Delivery) -> Event {
+        let Delivery { tag, redelivered, deliveries, body } = delivery;
         let id = self.next;
         self.next += 1;
-        let mut in_hand = InHand {
-            fei: None,
-            begun: Instant::now(),
-            body,
-            redelivered,
-            attempt: 1,
-            confirmed: None,
-            outcome: "",
-        };
-        let ask = self.judge(&mut in_hand);
-        if ask == Ask::Return {
-            // Not at once: a message that nobody can deal with must not go round in circles at full speed.
-            tokio::time::sleep(PATIENCE).await;
-        }
-        if let (Ask::Handle(_), Some(fei)) = (&ask, &in_hand.fei) {
+        let mut in_hand = InHand::new(body, redelivered);
+        let ask = self.judge(&mut in_hand, deliveries);
+        if let (Ask::Handle(_) | Ask::Alone(_), Some(fei)) = (&ask, &in_hand.fei) {
             self.control.held(self.born.elapsed(), id, &fei.wfid);
         }
         self.in_hand.insert(id, in_hand);
@@ -245,13 +355,15 @@ impl<W: Workers> Session<W> {
     }
 
     /// What a message asks for. What cannot be used is parked in the failed store, or goes back.
-    fn judge(&mut self, in_hand: &mut InHand) -> Ask {
+    fn judge(&mut self, in_hand: &mut InHand, deliveries: u32) -> Ask {
         if in_hand.body.len() as u64 > self.settings.max_body {
             let reason = format!("{} bytes, more than max_body", in_hand.body.len());
             return self.park("unusable", in_hand, &reason);
         }
         match parse(&in_hand.body) {
             Ok(Incoming::Workitem(header)) => {
+                let digest = Sha256::digest(&in_hand.body).into();
+                in_hand.item = Some(Item::new(&header, digest, in_hand.redelivered, deliveries));
                 let broken = fields::violations(&self.rules, &in_hand.body);
                 if !broken.is_empty() {
                     let reason = format!("the fields are not as they must be: {}", broken.join("; "));
@@ -261,9 +373,9 @@ impl<W: Workers> Session<W> {
                         self.refuse(in_hand, header.fei, &reason)
                     };
                 }
-                let key = key(&header.fei, &in_hand.body);
+                let key = (header.fei.sid(), digest);
                 in_hand.fei = Some(header.fei);
-                Ask::Handle(key)
+                self.judge_again(in_hand, key, header.forget)
             }
             Ok(Incoming::Cancel(cancel)) => {
                 self.cancelled_by_engine(cancel.fei);
@@ -276,11 +388,69 @@ impl<W: Workers> Session<W> {
         }
     }
 
+    /// A workitem that may have been in hand before: its reply may be known, or it may have ended a process.
+    fn judge_again(&mut self, in_hand: &mut InHand, key: Key, forget: bool) -> Ask {
+        let Some(item) = in_hand.item.as_mut().filter(|item| item.redelivered) else {
+            return Ask::Handle(key);
+        };
+        if let Some(found) = self.keeper.recall(item) {
+            (item.attempts, item.suspect) = (found.attempts, found.suspect);
+            in_hand.attempt = item.attempt();
+            if let Some((kind, reply)) = found.reply {
+                item.journalled = true;
+                info!("{} {}: was done before: answered from the journal", self.settings.name, item.wfid);
+                if kind == ReplyKind::Forgotten {
+                    return Ask::Settle;
+                }
+                in_hand.body = reply;
+                return Ask::Answer(key);
+            }
+        }
+        in_hand.attempt = item.attempt();
+        if item.crashes() >= self.settings.max_attempts {
+            return self.give_up(in_hand, key, forget);
+        }
+        if item.suspect { Ask::Alone(key) } else { Ask::Handle(key) }
+    }
+
+    /// It has ended the process too often: answered with an error, and kept with its history.
+    fn give_up(&mut self, in_hand: &mut InHand, key: Key, forget: bool) -> Ask {
+        let Some(item) = &mut in_hand.item else { return Ask::Handle(key) };
+        let message = format!(
+            "the participant ended {} times while it worked on this workitem: given up",
+            item.crashes()
+        );
+        let trace = item.attempt_history();
+        item.end(history::Outcome::Crashed, &message);
+        let about = item.about(Kind::Crash, &message, !forget);
+        let (sid, wfid) = (item.sid.clone(), item.wfid.clone());
+        let name = self.settings.name.clone();
+        match self.keeper.keep_failure(about, &sid, &in_hand.body, &trace.join("\n")) {
+            Ok(place) => error!("{name} {wfid}: {message}; kept in {place}"),
+            Err(e) => error!("{name} {wfid}: {message}; cannot keep it: {e}"),
+        }
+        let error = ErrorInfo { class: self.settings.error_class.clone(), message, trace };
+        if forget {
+            return Ask::Settle;
+        }
+        match with_error(&in_hand.body, &error) {
+            Ok(reply) => {
+                in_hand.body = reply;
+                in_hand.outcome = "given up, replied with an error";
+                Ask::Answer(key)
+            }
+            Err(e) => self.park("unusable", in_hand, &e.to_string()),
+        }
+    }
+
     /// Answers with an error what cannot be worked on.
     fn refuse(&mut self, in_hand: &mut InHand, fei: Fei, reason: &str) -> Ask {
         let key = key(&fei, &in_hand.body);
         warn!("{} {}: {reason}; answered with an error", self.settings.name, fei.wfid);
         in_hand.fei = Some(fei);
+        if let Some(item) = &mut in_hand.item {
+            item.end(history::Outcome::Invalid, reason);
+        }
         match with_error(&in_hand.body, &self.error_info(reason.to_owned())) {
             Ok(reply) => {
                 in_hand.body = reply;
@@ -294,30 +464,39 @@ impl<W: Workers> Session<W> {
         ErrorInfo { class: self.settings.error_class.clone(), message, trace: vec![] }
     }
 
-    fn park(&mut self, what: &str, in_hand: &InHand, reason: &str) -> Ask {
-        let name = self.settings.name.clone();
-        match self.keep(what, &in_hand.body, reason, "") {
-            Ok(place) => {
-                warn!("{name}: {what} message: {reason}; kept in {place} and acknowledged");
-                Ask::Settle
-            }
-            Err(e) => {
-                error!("{name}: {what} message: {reason}; cannot keep it: {e}; it goes back to the queue");
-                Ask::Return
-            }
+    /// Parks what cannot be worked on nor answered; where that fails it is tried again, and not acknowledged.
+    fn park(&mut self, what: &'static str, in_hand: &mut InHand, reason: &str) -> Ask {
+        if self.try_to_park(what, in_hand, reason) {
+            return Ask::Settle;
         }
+        in_hand.park = Some((what, reason.to_owned()));
+        Ask::Park
     }
 
-    fn keep(&mut self, name: &str, body: &[u8], reason: &str, traceback: &str) -> std::io::Result<String> {
-        let participant = self.settings.name.clone();
-        let (when, reason, queue) = (state::moment::now(), reason.to_owned(), self.settings.queue.clone());
-        let about = About { when, reason, participant, queue, ..About::default() };
-        let failure = Failure { about: &about, name: &safe_name(name), body, traceback, log: "" };
-        let kept = self.failed.keep(&failure)?;
-        if kept.removed > 0 {
-            info!("{}: the failed store is full: removed the oldest {}", self.settings.name, kept.removed);
+    fn try_to_park(&mut self, what: &str, in_hand: &InHand, reason: &str) -> bool {
+        let name = self.settings.name.clone();
+        let about = match &in_hand.item {
+            Some(item) => item.about(Kind::Invalid, reason, false),
+            None => About { kind: Kind::Unusable, reason: reason.to_owned(), ..About::default() },
+        };
+        let kept = self.keeper.keep_failure(about, what, &in_hand.body, "");
+        match &kept {
+            Ok(place) => warn!("{name}: {what} message: {reason}; kept in {place} and acknowledged"),
+            Err(e) => error!(
+                "{name}: {what} message: {reason}; cannot keep it: {e}; not acknowledged, trying again"
+            ),
         }
-        Ok(kept.place.display().to_string())
+        kept.is_ok()
+    }
+
+    fn park_again(&mut self, id: Id) -> Event {
+        let Some(in_hand) = self.in_hand.remove(&id) else { return Event::Parked(id) };
+        let parked = match &in_hand.park {
+            Some((what, reason)) => self.try_to_park(what, &in_hand, reason),
+            None => true,
+        };
+        self.in_hand.insert(id, in_hand);
+        if parked { Event::Parked(id) } else { Event::NotParked(id) }
     }
 
     fn start(&mut self, id: Id) {
@@ -325,6 +504,8 @@ impl<W: Workers> Session<W> {
         let Some(fei) = in_hand.fei.clone() else { return };
         in_hand.begun = Instant::now();
         self.control.started(self.born.elapsed(), id);
+        self.limits.started(id);
+        self.keeper.changed();
         let job = Job {
             id,
             fei,
@@ -344,7 +525,11 @@ impl<W: Workers> Session<W> {
     fn drop(&mut self, id: Id) {
         self.control.released(self.born.elapsed(), id);
         self.notes.forget(id);
+        self.limits.ended(id);
         let Some(in_hand) = self.in_hand.remove(&id) else { return };
+        if let Some(item) = &in_hand.item {
+            self.keeper.remember(item);
+        }
         if let Some(confirmed) = in_hand.confirmed {
             // A handler that does not wait any more is not told.
             let _ = confirmed.send(());
@@ -359,31 +544,44 @@ impl<W: Workers> Session<W> {
 
     fn reported(&mut self, report: Report) -> Option<Event> {
         match report {
-            Report::Done { id, outcome } => self.done(id, outcome),
+            Report::Done { id, outcome } => self.done(id, outcome, Kind::Exception),
             Report::Extra { body, confirmed } => {
                 let id = self.next;
                 self.next += 1;
-                let (begun, confirmed) = (Instant::now(), Some(confirmed));
-                self.in_hand.insert(
-                    id,
-                    InHand { fei: None, begun, body, redelivered: false, attempt: 1, confirmed, outcome: "" },
-                );
+                let extra = InHand { confirmed: Some(confirmed), ..InHand::new(body, false) };
+                self.in_hand.insert(id, extra);
                 Some(Event::Extra(id))
             }
         }
     }
 
-    fn done(&mut self, id: Id, outcome: Outcome) -> Option<Event> {
+    fn done(&mut self, id: Id, outcome: Outcome, kind: Kind) -> Option<Event> {
+        self.limits.ended(id);
+        if self.in_hand.get(&id)?.item.as_ref().is_some_and(|item| item.outcome.is_some()) {
+            // It was answered without waiting for its handler.
+            return None;
+        }
         let came = self.in_hand.get(&id)?.body.clone();
+        let (mut ended, mut problem) = (history::Outcome::Replied, String::new());
         let (body, outcome, event) = match self.as_cancelled(id, outcome, &came) {
-            Outcome::Cancelled(reply) => (reply, "answered as cancelled", Event::Replied(id)),
+            Outcome::Cancelled(reply) => {
+                ended = history::Outcome::Cancelled;
+                (reply, "answered as cancelled", Event::Replied(id))
+            }
             Outcome::Reply(reply) => (reply, "replied", Event::Replied(id)),
-            Outcome::Forget => (vec![], "no reply wanted", Event::Forgotten(id)),
+            Outcome::Forget => {
+                ended = history::Outcome::Forgotten;
+                (vec![], "no reply wanted", Event::Forgotten(id))
+            }
             Outcome::Failed { left, error, details } => {
                 let reply = left.and_then(|left| with_error(&left, &error).ok());
                 let reply = reply.or_else(|| with_error(&came, &error).ok()).unwrap_or_default();
-                self.keep_failure(id, &came, &error, &details);
-                if forget(&reply) {
+                let timeout = kind == Kind::Timeout;
+                ended = if timeout { history::Outcome::Timeout } else { history::Outcome::Failed };
+                problem.clone_from(&error.message);
+                let wanted = !forget(&reply);
+                self.keep_failure(id, kind, &came, &error, &details, wanted);
+                if !wanted {
                     (vec![], "failed, no reply wanted", Event::Forgotten(id))
                 } else {
                     (reply, "replied with an error", Event::Replied(id))
@@ -391,18 +589,31 @@ impl<W: Workers> Session<W> {
             }
         };
         let in_hand = self.in_hand.get_mut(&id)?;
+        if let Some(item) = &mut in_hand.item {
+            item.end(ended, &problem);
+        }
         in_hand.body = body;
         in_hand.outcome = outcome;
         Some(event)
     }
 
-    fn keep_failure(&mut self, id: Id, came: &[u8], error: &ErrorInfo, details: &str) {
+    fn keep_failure(
+        &mut self,
+        id: Id,
+        kind: Kind,
+        came: &[u8],
+        error: &ErrorInfo,
+        details: &str,
+        answered: bool,
+    ) {
         let (name, wfid) = (self.settings.name.clone(), self.wfid(id));
-        let sid = self.in_hand.get(&id).and_then(|i| i.fei.as_ref()).map(Fei::sid).unwrap_or_default();
         for line in details.lines() {
             error!("{name}{wfid}: {line}");
         }
-        match self.keep(&sid, came, &error.message, details) {
+        let Some(item) = self.in_hand.get(&id).and_then(|in_hand| in_hand.item.as_ref()) else { return };
+        let about = item.about(kind, &error.message, answered);
+        let sid = item.sid.clone();
+        match self.keeper.keep_failure(about, &sid, came, details) {
             Ok(place) => error!("{name}{wfid}: {}; kept in {place}", error.message),
             Err(e) => error!("{name}{wfid}: {}; cannot keep it: {e}", error.message),
         }

@@ -56,10 +56,19 @@ impl Client {
     /// Publishes as BOSS does (application/octet-stream, transient), and waits until the broker has it. The test
     /// fails when there is no such queue.
     pub fn publish(&self, queue: &str, body: impl AsRef<[u8]>) {
+        self.publish_with(queue, body, 1);
+    }
+
+    /// Publishes a persistent message, and waits until the broker has it.
+    pub fn publish_persistent(&self, queue: &str, body: impl AsRef<[u8]>) {
+        self.publish_with(queue, body, 2);
+    }
+
+    fn publish_with(&self, queue: &str, body: impl AsRef<[u8]>, delivery_mode: u8) {
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         let properties = BasicProperties::default()
             .with_content_type("application/octet-stream".into())
-            .with_delivery_mode(1);
+            .with_delivery_mode(delivery_mode);
         let confirmation = self.runtime.block_on(async {
             let body = body.as_ref();
             self.channel.basic_publish("".into(), queue.into(), options, body, properties).await?.await

@@ -59,6 +59,8 @@ pub struct Delivery {
     pub tag: Tag,
     /// Whether the broker has delivered it before.
     pub redelivered: bool,
+    /// How often it was delivered before, where the broker counts that (quorum queues).
+    pub deliveries: u32,
     /// The message.
     pub body: Vec<u8>,
 }
@@ -116,6 +118,7 @@ enum Order {
     Ack(Tag),
     GiveBack(Tag),
     StopConsuming,
+    Consume,
     Close,
 }
 
@@ -161,6 +164,11 @@ impl Link {
         self.order(Order::StopConsuming);
     }
 
+    /// Takes from the queue again after [`Link::stop_consuming`].
+    pub fn consume(&self) {
+        self.order(Order::Consume);
+    }
+
     /// Carries out what was ordered, then closes.
     pub async fn close(self) {
         self.order(Order::Close);
@@ -200,6 +208,8 @@ struct Served {
     opened: Instant,
     /// Why it is being opened again.
     reopening: Option<String>,
+    /// It was cancelled, and all that was on its way has come.
+    ended: bool,
 }
 
 /// What seldom happens.
@@ -288,6 +298,7 @@ impl Task {
     fn idle_order(&mut self, order: Option<Order>) -> bool {
         match order {
             Some(Order::StopConsuming) => self.consuming = false,
+            Some(Order::Consume) => self.consuming = true,
             Some(Order::Close) | None => return true,
             Some(Order::Publish { .. } | Order::Ack(_) | Order::GiveBack(_)) => {}
         }
@@ -307,7 +318,8 @@ impl Task {
         }
         let end = loop {
             let end = tokio::select! {
-                delivery = next(&mut served.work), if self.consuming => self.delivered(&mut served, delivery),
+                // After its cancellation too: what was on its way goes back.
+                delivery = next(&mut served.work), if !served.ended => self.delivered(&mut served, delivery),
                 Some((id, sent)) = served.sending.next() => self.sent(id, sent),
                 order = self.inbox.recv() => self.obey(&mut served, order).await,
                 Some(rare) = served.rare.next() => self.rare(&mut served, rare),
@@ -331,11 +343,16 @@ impl Task {
             Some(Ok(mut message)) => {
                 let tag = Tag { epoch: self.epoch, number: message.delivery_tag };
                 let body = std::mem::take(&mut message.data);
-                self.emit(Event::Delivered(Delivery { tag, redelivered: message.redelivered, body }));
+                let (redelivered, deliveries) = (message.redelivered, deliveries(&message.properties));
+                self.emit(Event::Delivered(Delivery { tag, redelivered, deliveries, body }));
                 None
             }
             Some(Err(e)) => served.reopen(reason(&e), &self.options),
-            None => served.reopen("the broker ended our consumer".into(), &self.options),
+            None if self.consuming => served.reopen("the broker ended our consumer".into(), &self.options),
+            None => {
+                served.ended = true;
+                None
+            }
         }
     }
 
@@ -356,6 +373,10 @@ impl Task {
                 let sending = Broker::publish(channel, queue, body).map(move |sent| (id, sent));
                 served.sending.push(sending.boxed());
                 return None;
+            }
+            Some(Order::Consume) => {
+                self.consuming = true;
+                return served.reopen("was not consuming for a while".into(), &self.options);
             }
             Some(Order::StopConsuming) => {
                 self.consuming = false;
@@ -393,6 +414,7 @@ impl Task {
             Rare::Reopened(Ok(work)) => {
                 self.epoch += 1;
                 served.work = Some(work);
+                served.ended = false;
                 served.opened = Instant::now();
                 let reason = served.reopening.take().unwrap_or_default();
                 self.emit(Event::Reopened { reason });
@@ -431,7 +453,7 @@ impl Served {
         let (listening, sender) = (Arc::clone(&broker.consuming), Arc::clone(&broker.publishing));
         rare.push(async { Rare::Air(Air::between(listening, sender).await) }.boxed());
         let (sending, opened, reopening) = (FuturesUnordered::new(), Instant::now(), None);
-        Self { broker, work, sending, rare, opened, reopening }
+        Self { broker, work, sending, rare, opened, reopening, ended: false }
     }
 
     /// The channel to settle a delivery on; `None` for one of an earlier channel, which the broker has back.
@@ -477,6 +499,21 @@ fn watching(broker: &Broker, options: &Options) -> BoxFuture<'static, Rare> {
 
 fn listening(stream: BoxStream<'static, lapin::Event>) -> BoxFuture<'static, Rare> {
     stream.into_future().map(|(said, stream)| Rare::Said(said, stream)).boxed()
+}
+
+/// The header `x-delivery-count` of quorum queues.
+fn deliveries(properties: &lapin::BasicProperties) -> u32 {
+    use lapin::types::AMQPValue;
+    let headers = properties.headers().as_ref();
+    let count = match headers.and_then(|headers| headers.inner().get("x-delivery-count")) {
+        Some(AMQPValue::LongLongInt(count)) => *count,
+        Some(AMQPValue::LongInt(count)) => i64::from(*count),
+        Some(AMQPValue::LongUInt(count)) => i64::from(*count),
+        Some(AMQPValue::ShortInt(count)) => i64::from(*count),
+        Some(AMQPValue::ShortShortInt(count)) => i64::from(*count),
+        _ => 0,
+    };
+    u32::try_from(count).unwrap_or(0)
 }
 
 fn random() -> u32 {

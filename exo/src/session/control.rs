@@ -207,6 +207,9 @@ impl<W: Workers> Session<W> {
         let came = self.in_hand.get(&id)?.body.clone();
         let reply = self.as_cancelled(id, Outcome::Reply(came.clone()), &came);
         let in_hand = self.in_hand.get_mut(&id)?;
+        if let Some(item) = &mut in_hand.item {
+            item.end(state::history::Outcome::Cancelled, &reason);
+        }
         if let Outcome::Cancelled(reply) = reply {
             (in_hand.body, in_hand.outcome) = (reply, "answered as cancelled");
         }

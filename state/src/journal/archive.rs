@@ -102,7 +102,11 @@ impl Scanned {
             Record::Reply { digest, kind, .. } => {
                 known.entry(digest).or_default().reply = Some((kind, place));
             }
-            Record::Header(_) | Record::Acked { .. } | Record::Stopping { .. } | Record::Moved { .. } => {}
+            Record::Header(_)
+            | Record::Acked { .. }
+            | Record::Stopping { .. }
+            | Record::Moved { .. }
+            | Record::Probe { .. } => {}
         })?;
         Ok(())
     }

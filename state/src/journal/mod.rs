@@ -41,6 +41,8 @@ pub const SEGMENT: u64 = 4 << 20;
 pub const ARCHIVE: u64 = 16 << 20;
 /// A message of more bytes is not copied from file to file.
 const COPIED: u32 = 1 << 20;
+/// There must be room for so much before it is said to be writable again.
+const PROBE: usize = 64 << 10;
 /// What was read of the archive is let go when nobody has asked for so long.
 const ARCHIVE_UNUSED: Duration = Duration::from_secs(60);
 
@@ -169,6 +171,14 @@ impl Journal {
         } else {
             self.append(&Record::Stopping { time: moment::now() }).map(drop)
         }
+    }
+
+    /// Whether it can be written.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn probe(&mut self) -> io::Result<()> {
+        self.append(&Record::Probe { time: moment::now(), room: &[0; PROBE] }).map(drop)
     }
 
     /// What is known of a message that is delivered again.

@@ -7,7 +7,8 @@
 //!   2 reply     time i64 | digest [32] | kind u8 | body
 //!   3 acked     time i64 | digest [32]
 //!   4 stopping  time i64
-//!   5 moved     time i64                            all numbers are little-endian
+//!   5 moved     time i64
+//!   6 probe     time i64 | any bytes                all numbers are little-endian
 //! ```
 
 use crate::machine_id::Process;
@@ -55,6 +56,13 @@ pub enum Record<'a> {
     Moved {
         /// When.
         time: Micros,
+    },
+    /// Says nothing: written to see whether there is room again.
+    Probe {
+        /// When.
+        time: Micros,
+        /// The room.
+        room: &'a [u8],
     },
 }
 
@@ -132,6 +140,10 @@ impl Record<'_> {
             }
             Self::Stopping { time } => head(out, 4, *time),
             Self::Moved { time } => head(out, 5, *time),
+            Self::Probe { time, room } => {
+                head(out, 6, *time);
+                out.extend(*room);
+            }
         }
         let length = (out.len() - start - FRAME) as u32;
         let sum = crc32fast::hash(&out[start + FRAME..]);
@@ -186,6 +198,7 @@ pub fn parse(payload: &[u8]) -> Option<Record<'_>> {
         3 => Record::Acked { time: rest.time()?, digest: rest.array()? },
         4 => Record::Stopping { time: rest.time()? },
         5 => Record::Moved { time: rest.time()? },
+        6 => Record::Probe { time: rest.time()?, room: rest.0 },
         _ => return None,
     };
     Some(record)
@@ -256,11 +269,12 @@ mod tests {
         round_trip(&Record::Acked { time: 3, digest });
         round_trip(&Record::Stopping { time: 3 });
         round_trip(&Record::Moved { time: Micros::MAX });
+        round_trip(&Record::Probe { time: 3, room: b"room" });
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0..7u8) {
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0..8u8) {
             let _ = parse(&bytes);
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() {

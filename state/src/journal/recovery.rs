@@ -71,6 +71,7 @@ impl Story {
             Record::Stopping { .. } => self.stopping = true,
             // What was live before goes on in the next file, from its beginning.
             Record::Moved { .. } => self.items.clear(),
+            Record::Probe { .. } => {}
         }
     }
 

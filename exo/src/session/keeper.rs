@@ -1,0 +1,237 @@
+//! Keeps what must not be lost and what people look at: journal, failed store, history, live status.
+
+use super::item::Item;
+use config::Settings;
+use state::failed::{About, FailedStore, Failure, environment};
+use state::history::Writer;
+use state::journal::{Found, Journal};
+use state::live::{InFlight, Live, LiveFile};
+use state::machine_id::Process;
+use state::{Micros, moment};
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+use workitem::safe_name;
+
+/// The live status is written at most so often.
+const LIVE: Duration = Duration::from_secs(1);
+
+/// A participant's state folder, as its exo uses it.
+pub struct Keeper {
+    name: String,
+    queue: String,
+    journal: Journal,
+    failed: FailedStore,
+    history: Option<Writer>,
+    live: Option<LiveFile>,
+    written: Option<Instant>,
+    changed: bool,
+    since: Micros,
+    host: String,
+    state: (bool, String),
+    done: u64,
+    problems: u64,
+}
+
+impl Keeper {
+    /// What cannot be kept is said, and keeps nobody from working; only the journal does.
+    pub fn new(settings: &Settings) -> Self {
+        let (name, folder) = (settings.name.clone(), &settings.state);
+        let sayer = name.clone();
+        let say = Box::new(move |line: String| warn!("{sayer}: {line}"));
+        let history = Writer::start(folder, settings.history_keep, say);
+        let live = LiveFile::open(folder);
+        if let Err(e) = history.as_ref().map(drop).and(live.as_ref().map(drop)) {
+            warn!("{name}: cannot write status and history in {}: {e}; work goes on", folder.display());
+        }
+        let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+        Self {
+            queue: settings.queue.clone(),
+            journal: Journal::new(folder, settings.journal_sync),
+            failed: FailedStore::new(folder, settings.failed.max as usize, settings.failed.size),
+            history: history.ok(),
+            live: live.ok(),
+            written: None,
+            changed: true,
+            since: moment::now(),
+            host: host.unwrap_or_default(),
+            state: (false, "not consuming: not connected yet".into()),
+            done: 0,
+            problems: 0,
+            name,
+        }
+    }
+
+    /// What the journal knows of a message that is delivered again.
+    pub fn recall(&mut self, item: &Item) -> Option<Found> {
+        self.journal.find(&item.digest).unwrap_or_else(|e| {
+            // What cannot be read cannot be written either: then nothing is started.
+            warn!("{}: cannot read the journal: {e}", self.name);
+            None
+        })
+    }
+
+    /// A handler is about to be given it. False = it must not start.
+    pub fn take(&mut self, item: &mut Item, body: &[u8]) -> bool {
+        let taken = self.journal.taken(&item.taken(body));
+        item.journalled = taken.is_ok();
+        if let Err(e) = &taken {
+            warn!(
+                "{} {}: cannot write the journal: {e}; not started, nothing is taken from {} until it can be written",
+                self.name, item.wfid, self.queue
+            );
+            self.state(false, format!("not consuming: cannot write the journal: {e}"));
+        }
+        taken.is_ok()
+    }
+
+    /// Its reply is about to be published.
+    pub fn keep_reply(&mut self, item: &mut Item, body: &[u8]) {
+        match self.journal.reply(item.digest, item.reply_kind(body), body) {
+            Ok(()) => item.journalled = true,
+            Err(e) => warn!(
+                "{} {}: cannot write its reply into the journal: {e}; it is sent all the same",
+                self.name, item.wfid
+            ),
+        }
+    }
+
+    /// Its delivery is acknowledged.
+    pub fn settled(&mut self, item: &Item) {
+        if item.journalled
+            && let Err(e) = self.journal.acked(item.digest)
+        {
+            warn!("{} {}: cannot write into the journal that it is done: {e}", self.name, item.wfid);
+        }
+    }
+
+    /// Whether the journal can be written.
+    pub fn probe(&mut self) -> bool {
+        let probed = self.journal.probe();
+        if probed.is_ok() {
+            info!("{}: the journal can be written again", self.name);
+        }
+        probed.is_ok()
+    }
+
+    /// That this process ends is no crash.
+    pub fn stopping(&mut self) {
+        if let Err(e) = self.journal.stopping() {
+            warn!("{}: cannot write into the journal that we stop: {e}", self.name);
+        }
+    }
+
+    /// Keeps a failure; returns where.
+    pub fn keep_failure(
+        &mut self,
+        about: About,
+        name: &str,
+        body: &[u8],
+        traceback: &str,
+    ) -> io::Result<String> {
+        let about = About {
+            when: moment::now(),
+            participant: self.name.clone(),
+            queue: self.queue.clone(),
+            host: self.host.clone(),
+            pid: std::process::id(),
+            versions: versions(),
+            environment: environment(std::env::vars()),
+            ..about
+        };
+        let failure = Failure { about: &about, name: &safe_name(name), body, traceback, log: "" };
+        let kept = self.failed.keep(&failure)?;
+        if kept.removed > 0 {
+            info!("{}: the failed store is full: removed the oldest {}", self.name, kept.removed);
+        }
+        Ok(kept.place.display().to_string())
+    }
+
+    /// It is over: its row goes into the history.
+    pub fn remember(&mut self, item: &Item) {
+        let (Some(row), Some(history)) = (item.row(&self.name), &mut self.history) else { return };
+        self.changed = true;
+        if row.outcome.is_problem() {
+            self.problems += 1;
+        } else {
+            self.done += 1;
+        }
+        history.write(row);
+        let dropped = history.take_dropped();
+        if dropped > 0 {
+            warn!("{}: the history cannot be written fast enough: {dropped} rows are lost", self.name);
+        }
+    }
+
+    /// Whether we take work, and why not.
+    pub fn state(&mut self, consuming: bool, words: String) {
+        self.state = (consuming, words);
+        (self.changed, self.written) = (true, None);
+    }
+
+    /// Something else has changed.
+    pub fn changed(&mut self) {
+        self.changed = true;
+    }
+
+    /// When [`Keeper::write_live`] is to be called.
+    pub fn due(&self) -> Option<Instant> {
+        let written = self.written.map_or_else(Instant::now, |at| at + LIVE);
+        (self.changed && self.live.is_some()).then_some(written)
+    }
+
+    /// Writes what we do now.
+    pub fn write_live<'a>(&mut self, in_hand: impl Iterator<Item = &'a Item>) {
+        (self.changed, self.written) = (false, Some(Instant::now()));
+        let Some(file) = &self.live else { return };
+        let in_flight = in_hand.map(|item| InFlight {
+            sid: item.sid.clone(),
+            wfid: item.wfid.clone(),
+            since: item.started.unwrap_or_default(),
+            attempt: item.attempt(),
+        });
+        let (consuming, state) = self.state.clone();
+        // The next change writes it again; a full disk has more important things to say.
+        let _ = file.write(&Live {
+            participant: self.name.clone(),
+            host: self.host.clone(),
+            process: Process::own(),
+            since: self.since,
+            written: moment::now(),
+            queue: self.queue.clone(),
+            state,
+            consuming,
+            in_flight: in_flight.collect(),
+            done: self.done,
+            failed: self.problems,
+        });
+    }
+
+    /// How many workitems have ended here.
+    pub fn count(&self) -> u64 {
+        self.done + self.problems
+    }
+
+    /// The end in order; `settled` = the broker has all that we acknowledged.
+    pub fn close(self, settled: bool) {
+        if settled {
+            self.journal.close();
+        }
+    }
+}
+
+fn versions() -> BTreeMap<String, String> {
+    let os = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let os = os.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or_default();
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();
+    [
+        ("exo", env!("CARGO_PKG_VERSION").to_owned()),
+        ("system", os.trim_matches('"').to_owned()),
+        ("kernel", kernel.trim().to_owned()),
+        ("program", program.display().to_string()),
+    ]
+    .map(|(name, version)| (name.to_owned(), version))
+    .into()
+}

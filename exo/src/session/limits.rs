@@ -1,0 +1,153 @@
+//! How long a handler may take, and after how much a process makes room for a new one.
+
+use crate::machine::Id;
+use config::Settings;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use tracing::warn;
+
+/// RabbitMQ takes a delivery back after so long (consumer_timeout), unless told otherwise.
+const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// The limits of a participant.
+pub struct Limits {
+    soft: Duration,
+    hard: Duration,
+    max_workitems: u64,
+    max_rss: u64,
+    /// When each was given to its handler, and whether it was said that it takes long.
+    running: HashMap<Id, (Instant, bool)>,
+    /// Why there is to be a new process.
+    restart: Option<String>,
+    /// It is under way already.
+    restarting: bool,
+    seen: u64,
+}
+
+impl Limits {
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            soft: settings.soft_timeout,
+            hard: settings.hard_timeout,
+            max_workitems: u64::from(settings.max_workitems),
+            max_rss: settings.max_rss,
+            running: HashMap::new(),
+            restart: None,
+            restarting: false,
+            seen: 0,
+        }
+    }
+
+    /// Says at the start what may surprise later.
+    pub fn warn(&self, settings: &Settings) {
+        if self.hard.is_zero() || self.hard > CONSUMER_TIMEOUT {
+            let hard =
+                if self.hard.is_zero() { "not set".into() } else { format!("{} s", self.hard.as_secs()) };
+            warn!(
+                "{}: hard_timeout is {hard}: RabbitMQ's consumer_timeout (30 minutes unless configured) gives longer work to another while it runs",
+                settings.name
+            );
+        }
+    }
+
+    pub fn started(&mut self, id: Id) {
+        if !self.soft.is_zero() || !self.hard.is_zero() {
+            self.running.insert(id, (Instant::now(), false));
+        }
+    }
+
+    pub fn ended(&mut self, id: Id) {
+        self.running.remove(&id);
+    }
+
+    /// When something is due.
+    pub fn due(&self) -> Option<Instant> {
+        let of = |(begun, said): &(Instant, bool)| {
+            let soft = (!said && !self.soft.is_zero()).then(|| *begun + self.soft);
+            let hard = (!self.hard.is_zero()).then(|| *begun + self.hard);
+            soft.into_iter().chain(hard).min()
+        };
+        self.running.values().filter_map(of).min()
+    }
+
+    /// Those that are beyond `soft_timeout` and were not told yet.
+    pub fn take_soft(&mut self) -> Vec<(Id, Duration)> {
+        let soft = self.soft;
+        let late = |begun: &Instant| !soft.is_zero() && begun.elapsed() >= soft;
+        let mut found = vec![];
+        for (id, (begun, said)) in self.running.iter_mut().filter(|(_, (begun, said))| !said && late(begun)) {
+            *said = true;
+            found.push((*id, begun.elapsed()));
+        }
+        found
+    }
+
+    /// One that is beyond `hard_timeout`.
+    pub fn take_hard(&mut self) -> Option<(Id, Duration)> {
+        let late = |begun: &Instant| !self.hard.is_zero() && begun.elapsed() >= self.hard;
+        let (id, after) =
+            self.running.iter().find_map(|(id, (begun, _))| late(begun).then(|| (*id, begun.elapsed())))?;
+        self.running.remove(&id);
+        Some((id, after))
+    }
+
+    /// There is to be a new process.
+    pub fn restart(&mut self, reason: String) {
+        self.restart.get_or_insert(reason);
+    }
+
+    /// Why there is to be a new process; told once. `count` = workitems that have ended here.
+    pub fn take_restart(&mut self, count: u64) -> Option<String> {
+        if self.restarting {
+            return None;
+        }
+        if count != self.seen {
+            self.seen = count;
+            if self.max_workitems > 0 && count >= self.max_workitems {
+                self.restart(format!("{count} workitems, as many as max_workitems"));
+            }
+            if self.max_rss > 0 {
+                let rss = rss();
+                if rss > self.max_rss {
+                    self.restart(format!("{} MiB of memory, more than max_rss", rss >> 20));
+                }
+            }
+        }
+        let reason = self.restart.take();
+        self.restarting = reason.is_some();
+        reason
+    }
+}
+
+/// The resident memory of this process.
+fn rss() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    // The kernel's own unit, unless a machine has larger pages: then it is too small, never too large.
+    pages * 4096
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_asks_for_a_new_process_once() {
+        let mut limits = Limits {
+            soft: Duration::ZERO,
+            hard: Duration::ZERO,
+            max_workitems: 2,
+            max_rss: 0,
+            running: HashMap::new(),
+            restart: None,
+            restarting: false,
+            seen: 0,
+        };
+        assert_eq!(limits.take_restart(1), None);
+        assert_eq!(limits.take_restart(2).as_deref(), Some("2 workitems, as many as max_workitems"));
+        assert_eq!(limits.take_restart(3), None);
+        limits.started(1);
+        assert_eq!(limits.due(), None, "without a timeout nothing is due");
+        assert!(rss() > 1 << 20);
+    }
+}
