@@ -1,23 +1,34 @@
 //! `svscan [DIR]`: starts one supervise per service directory in DIR and one per its `log/`, connected by a
-//! pipe that svscan holds, so that it outlives both.
+//! pipe that outlives both.
 //!
 //! | file | idea |
 //! |---|---|
-//! | `plan.rs` | what is decided: which supervises to start, start again, forget; pure |
+//! | `plan.rs` | what is decided: which supervises to start, start again, wait for, forget; pure |
+//! | `shutdown.rs` | the orderly, bounded end, as it is decided; pure |
+//! | `scanner.rs` | the loop that performs what was decided |
+//! | `ending.rs` | the end, as it is carried out |
 //! | `listing.rs` | reading the scan directory |
 //! | `watch.rs` | noticing changes at once (inotify) |
-//! | `shutdown.rs` | the orderly, bounded end; pure |
+//! | `starter.rs` | starting supervises, a few at a time |
+//! | `found.rs` | supervises that an earlier svscan started |
+//! | `pair.rs` | the pipes from services to their loggers, and how they are regained |
+//! | `limits.rs` | the limit on open files |
 //! | `warnings.rs` | one line per cause and minute |
-//! | `scanner.rs` | the loop that performs what was decided |
+//! | `check.rs` | `--check`: what svscan would do, and what is wrong |
 //!
 //! Signals: HUP scans now; TERM and INT stop all services and end, a second one hurries.
 //! Exit codes: 0 all stopped by themselves; 1 something had to be killed; 111 trouble at the start.
 #![forbid(unsafe_code)]
 
+mod ending;
+mod found;
+mod limits;
 mod listing;
+mod pair;
 mod plan;
 mod scanner;
 mod shutdown;
+mod starter;
 mod warnings;
 mod watch;
 

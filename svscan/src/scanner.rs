@@ -1,298 +1,334 @@
-//! The loop: waits for a change, a signal or a deadline; scans; starts what the plan says; ends in order.
+//! The loop: waits for a change, a signal, an end or a deadline; tells the plan; does what the plan says.
 
+use crate::found::{Found, Occupant, occupant};
 use crate::listing;
-use crate::plan::{self, Id, Listed, Moment, Part, Service, Services, Supervise};
-use crate::shutdown::{self, Ending};
+use crate::pair::{Pairs, Witness};
+use crate::plan::{Action, End, Event, Id, Moment, Notice, Part, Place, Plan, SCAN, SPACING, Supervise};
+use crate::starter::{Starter, directory};
 use crate::warnings::Warnings;
 use crate::watch::Watch;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::Signal;
-use servicedir::{client, names};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::time::Instant;
-use unix::fds;
 use unix::process::{self, Exit};
 use unix::signals::SignalPipe;
-use unix::words::Words;
 
-/// The pipe from a service to its logger. svscan keeps both ends, so that it outlives both.
-struct Pipe {
-    read: OwnedFd,
-    write: OwnedFd,
-}
+/// What svscan listens to: signals, the watch, and, by its pid, the end of a found supervise.
+const SIGNALS: u64 = u64::MAX;
+const WATCH: u64 = u64::MAX - 1;
 
 /// svscan at work in its scan directory, the working directory.
 pub struct Scanner {
     born: Instant,
+    ears: Epoll,
     signals: SignalPipe,
     watch: Option<Watch>,
-    services: Services,
-    pipes: BTreeMap<Id, Pipe>,
-    warnings: Warnings,
-    next_scan: Moment,
-    ending: Option<Ending>,
+    pub(crate) plan: Plan,
+    pub(crate) found: Found,
+    pub(crate) pairs: Pairs,
+    starter: Starter,
+    pub(crate) warnings: Warnings,
+    next_scan: Option<Moment>,
+    scanned: Moment,
+    late_logs: BTreeSet<Id>,
+}
+
+/// What somebody wants of svscan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Go on.
+    None,
+    /// End, or hurry up with it.
+    End,
 }
 
 impl Scanner {
     /// Gets ready to scan.
     ///
     /// # Errors
-    /// What registering the signals reports.
+    /// What the system calls for that report.
     pub fn new() -> io::Result<Self> {
         let signals = [Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].map(|s| s as i32);
         let mut scanner = Self {
             born: Instant::now(),
+            ears: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             signals: SignalPipe::new(&signals)?,
             watch: None,
-            services: Services::new(),
-            pipes: BTreeMap::new(),
+            plan: Plan::default(),
+            found: Found::default(),
+            pairs: Pairs::default(),
+            starter: Starter::new()?,
             warnings: Warnings::default(),
-            next_scan: Moment::ZERO,
-            ending: None,
+            next_scan: Some(Moment::ZERO),
+            scanned: Moment::ZERO,
+            late_logs: BTreeSet::new(),
         };
+        scanner.ears.add(&scanner.signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
         // Orphans of a supervise that is killed come to us; without that they go to init, and all else works.
         if let Err(e) = process::become_subreaper() {
-            scanner.warn(&[b"unable to become a subreaper: ", word(&e).as_bytes()]);
+            scanner.unable("become a subreaper", b"", &e);
         }
         match Watch::here() {
-            Ok(watch) => scanner.watch = Some(watch),
-            Err(e) => scanner.warn(&[
-                b"unable to watch the directory: ",
-                word(&e).as_bytes(),
-                b" (a change is noticed within five seconds)",
-            ]),
+            Ok(watch) => {
+                scanner.ears.add(&watch, EpollEvent::new(EpollFlags::EPOLLIN, WATCH))?;
+                scanner.watch = Some(watch);
+            }
+            Err(e) => {
+                scanner.unable("watch the directory (a change is noticed within five seconds)", b"", &e)
+            }
         }
         Ok(scanner)
     }
 
-    /// Scans until told to end, then returns the exit code.
+    /// Scans until told to end, then ends in order; returns the exit code.
     pub fn run(mut self) -> u8 {
         loop {
-            let now = self.now();
-            match self.ending {
-                None => {
-                    if self.next_scan <= now {
-                        self.scan();
-                    }
-                    self.start_what_is_due();
-                }
-                Some(ending) if shutdown::is_over(&self.services) => return ending.exit_code(),
-                Some(ending) => self.press_on(ending, false),
-            }
-            self.wait();
+            self.scan_if_called_for();
+            self.do_what_is_due();
+            self.wait(self.next());
             self.collect();
-            self.obey_signals();
+            if self.signals() == Wish::End {
+                return self.end();
+            }
         }
     }
 
-    fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         self.born.elapsed()
     }
 
-    fn warn(&mut self, parts: &[&[u8]]) {
-        let now = self.now();
-        self.warnings.say(now, parts);
+    pub(crate) fn unable(&mut self, verb: &str, object: &[u8], e: &io::Error) {
+        self.warnings.unable(self.born.elapsed(), verb, object, e);
     }
 
-    /// Waits until there is something to do.
-    fn wait(&mut self) {
-        let now = self.now();
-        let next = match self.ending {
-            None => plan::next_due(&self.services).into_iter().chain([self.next_scan]).min(),
-            Some(ending) => ending.deadline(),
-        };
-        let timeout = match next {
-            None => PollTimeout::NONE,
+    /// When there is something to do that nobody will announce.
+    fn next(&self) -> Option<Moment> {
+        let scan = self.next_scan.into_iter().chain(self.watch.as_ref().and_then(Watch::scan_at));
+        let nap = self.starter.nap().map(|nap| self.now() + nap);
+        let start = self.plan.next_start().filter(|_| self.starter.room() > 0);
+        scan.chain(nap).chain(start).chain(self.plan.next_look()).min()
+    }
+
+    /// Waits until something is announced, or until then.
+    pub(crate) fn wait(&mut self, until: Option<Moment>) {
+        let timeout = match until.map(|at| at.saturating_sub(self.now()).as_millis()) {
+            None => EpollTimeout::NONE,
+            Some(0) => EpollTimeout::ZERO,
             // Rounded up: a deadline is never early.
-            Some(at) => {
-                PollTimeout::try_from(at.saturating_sub(now).as_millis() + 1).unwrap_or(PollTimeout::MAX)
-            }
+            Some(left) => EpollTimeout::try_from(left + 1).unwrap_or(EpollTimeout::MAX),
         };
-        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        fds.extend(self.watch.as_ref().map(|watch| PollFd::new(watch.as_fd(), PollFlags::POLLIN)));
+        let mut events = [EpollEvent::empty(); 64];
         // Interrupted or not: the loop looks at everything anyway.
-        let _ = poll(&mut fds, timeout);
+        let heard = self.ears.wait(&mut events, timeout).unwrap_or(0);
         let now = self.now();
-        if let Some(watch) = &mut self.watch
-            && watch.take(now)
-        {
-            self.next_scan = now;
+        for event in &events[..heard] {
+            match event.data() {
+                SIGNALS => {}
+                WATCH => self.look_at_changes(now),
+                pid => self.found_ended(now, pid),
+            }
+        }
+    }
+
+    fn look_at_changes(&mut self, now: Moment) {
+        let late = self.watch.as_mut().map(|watch| watch.take(now)).unwrap_or_default();
+        late.into_iter().for_each(|id| self.tell_of_late_log(id));
+        if self.watch.as_ref().is_some_and(Watch::is_lost) {
+            self.watch = None;
+            self.next_scan = Some(now);
+        }
+    }
+
+    fn found_ended(&mut self, now: Moment, pid: u64) {
+        let place = i32::try_from(pid).ok().and_then(|pid| self.found.ended(pid));
+        if let Some(place) = place {
+            // Its descriptor is closed, and with that taken off the ears.
+            self.tell(now, Event::Gone(place));
         }
     }
 
     /// Buries children: supervises of ours, and orphans that came to us.
-    fn collect(&mut self) {
+    pub(crate) fn collect(&mut self) {
         let now = self.now();
         while let Some((pid, exit)) = process::reap() {
-            let killed = matches!(exit, Exit::Signal(_));
-            for service in self.services.values_mut() {
-                for supervise in [Some(&mut service.main), service.log.as_mut()].into_iter().flatten() {
-                    if matches!(supervise, Supervise::Running { pid: p, .. } if *p == pid) {
-                        *supervise = supervise.ended(killed, now);
-                    }
-                }
-            }
+            let end = match exit {
+                Exit::Code(0) => End::Done,
+                Exit::Code(_) => End::Failed,
+                Exit::Signal(_) | Exit::Unknown => End::Killed,
+            };
+            self.tell(now, Event::Ended(pid, end));
         }
     }
 
-    fn obey_signals(&mut self) {
-        let now = self.now();
+    /// Takes the signals that have come.
+    pub(crate) fn signals(&mut self) -> Wish {
+        let mut wish = Wish::None;
         for signal in self.signals.take().collect::<Vec<_>>() {
             match Signal::try_from(signal) {
-                Ok(Signal::SIGHUP) => self.next_scan = now,
-                Ok(Signal::SIGTERM | Signal::SIGINT) => match self.ending {
-                    None => self.begin_to_end(),
-                    Some(ending) => self.press_on(ending, true),
-                },
+                Ok(Signal::SIGHUP) => {
+                    let now = self.now();
+                    self.next_scan = Some(now);
+                    self.tell(now, Event::Asked);
+                }
+                Ok(Signal::SIGTERM | Signal::SIGINT) => wish = Wish::End,
                 _ => {}
             }
+        }
+        wish
+    }
+
+    fn scan_if_called_for(&mut self) {
+        let now = self.now();
+        let mut called = self.next_scan.into_iter().chain(self.watch.as_ref().and_then(Watch::scan_at));
+        // What is started again must still be there.
+        let start = self.plan.next_start().is_some_and(|at| at <= now) && self.scanned + SPACING <= now;
+        if start || called.any(|at| at <= now) {
+            self.scan(now);
         }
     }
 
     /// Reads the directory and takes up what is new.
-    fn scan(&mut self) {
-        let now = self.now();
-        self.next_scan = now + plan::SCAN;
-        let listing = match listing::read() {
+    fn scan(&mut self, now: Moment) {
+        let (plan, watch) = (&self.plan, self.watch.as_ref());
+        let known = |id| plan.service(id).is_some();
+        let fresh = |name: &_| watch.is_some_and(|watch| watch.is_fresh(name, now));
+        let listing = listing::read(known, fresh);
+        self.next_scan = Some(now + SCAN);
+        self.scanned = now;
+        if let Some(watch) = &mut self.watch {
+            watch.scanned(now);
+        }
+        let listing = match listing {
             Ok(listing) => listing,
-            Err(e) => return self.warn(&[b"unable to read directory: ", word(&e).as_bytes()]),
+            Err(e) => return self.unable("read directory", b"", &e),
         };
+        if self.watch.is_some() && listing.troubles.is_empty() && !listing.links {
+            self.next_scan = None;
+        }
         for (name, e) in listing.troubles {
-            self.warn(&[b"unable to stat ", name.as_bytes(), b": ", word(&e).as_bytes()]);
+            self.unable("stat", name.as_bytes(), &e);
         }
-        let watch = self.watch.as_ref();
-        let fresh = |listed: &Listed| watch.is_some_and(|watch| watch.is_fresh(&listed.name, now));
-        let settled = listing.services.into_iter().filter(|listed| !fresh(listed)).collect();
-        let found = plan::compare(&mut self.services, settled);
-        for id in found.forget {
-            self.services.remove(&id);
-            self.pipes.remove(&id);
-        }
-        for listed in found.new {
-            self.take_up(listed);
-        }
+        self.tell(now, Event::Scanned(listing.services));
     }
 
-    /// Begins to know a service, with the pipe to its logger if it has one.
-    fn take_up(&mut self, listed: Listed) {
-        let name = listed.name.as_bytes();
-        let has_log = match listing::has_log(Path::new(&listed.name)) {
-            Ok(has_log) => has_log,
-            Err(e) => return self.warn(&[b"unable to stat ", name, b"/log: ", word(&e).as_bytes()]),
-        };
-        if has_log {
-            match fds::pipe() {
-                Ok((read, write)) => self.pipes.insert(listed.id, Pipe { read, write }),
-                Err(e) => {
-                    return self.warn(&[b"unable to create pipe for ", name, b": ", word(&e).as_bytes()]);
-                }
-            };
-        }
-        let service = Service {
-            name: listed.name,
-            listed: true,
-            main: Supervise::NEW,
-            log: has_log.then_some(Supervise::NEW),
-        };
-        self.services.insert(listed.id, service);
-    }
-
-    fn start_what_is_due(&mut self) {
+    fn do_what_is_due(&mut self) {
         let now = self.now();
-        for (id, part) in plan::due(&self.services, now) {
-            let Some(service) = self.services.get(&id) else { continue };
-            let dir = directory(service, part);
-            let started = start(service, part, self.pipes.get(&id));
-            let supervise = match started {
-                Ok(Some(pid)) => Supervise::Running { pid, since: now },
-                Ok(None) => Supervise::Ended { again: now + plan::SCAN },
-                Err(e) => {
-                    let name = dir.as_os_str().as_bytes();
-                    self.warn(&[b"unable to start supervise ", name, b": ", word(&e).as_bytes()]);
-                    Supervise::Ended { again: now + plan::SCAN }
+        let plan = &self.plan;
+        let runs = |(id, part): Place| {
+            matches!(plan.service(id).and_then(|s| s.part(part)), Some(Supervise::Running { .. }))
+        };
+        let up = self.starter.come_up(now, runs);
+        up.into_iter().for_each(|place| self.has_come_up(place));
+        self.tell(now, Event::Tick { room: self.starter.room() });
+    }
+
+    /// Lets the plan know, and does what it wants done.
+    pub(crate) fn tell(&mut self, now: Moment, event: Event) {
+        for action in self.plan.step(now, event) {
+            let report = match action {
+                Action::Start(place) => self.start(now, place),
+                Action::Look(place) => self.look(place).unwrap_or(Event::Gone(place)),
+                Action::Forget(id) => {
+                    self.pairs.forget(id);
+                    self.late_logs.remove(&id);
+                    continue;
                 }
             };
-            if let Some(service) = self.services.get_mut(&id) {
-                match part {
-                    Part::Main => service.main = supervise,
-                    Part::Log => service.log = Some(supervise),
+            // A report asks for nothing.
+            let _ = self.plan.step(now, report);
+        }
+    }
+
+    /// Starts the supervise of a place unless one runs there.
+    fn start(&mut self, now: Moment, place: Place) -> Event {
+        if let Some(busy) = self.look(place) {
+            self.has_come_up(place);
+            return busy;
+        }
+        let Some((name, has_log)) = self.plan.service(place.0).map(|s| (s.name.clone(), s.has_log())) else {
+            return Event::NotStarted(place);
+        };
+        let end = match has_log.then(|| self.end_of_pipe(place, Path::new(&name))).transpose() {
+            Ok(end) => end,
+            Err(e) => {
+                self.unable("create pipe for", name.as_bytes(), &e);
+                return Event::NotStarted(place);
+            }
+        };
+        match self.starter.start(now, place, &name, end) {
+            Ok(pid) => Event::Started(place, pid),
+            Err(e) => {
+                self.unable("start supervise", directory(&name, place.1).as_os_str().as_bytes(), &e);
+                Event::NotStarted(place)
+            }
+        }
+    }
+
+    /// Looks whether somebody else's supervise runs in a place.
+    fn look(&mut self, place: Place) -> Option<Event> {
+        let name = &self.plan.service(place.0)?.name;
+        let notice = match occupant(&directory(name, place.1)) {
+            Occupant::Nobody => return None,
+            Occupant::Unknown => Notice::Unannounced,
+            Occupant::Known(who, pidfd) => {
+                let event = EpollEvent::new(EpollFlags::EPOLLIN, who.pid as u64); // a pid is positive
+                match self.ears.add(pidfd.as_fd(), event) {
+                    Ok(()) => self.found.add(place, who, pidfd),
+                    Err(_) => Notice::Unannounced,
                 }
             }
-        }
+        };
+        Some(Event::Busy(place, notice))
     }
 
-    /// Tells every service to stop and its supervise to exit. Loggers are only told to exit when they end,
-    /// which they do when nobody holds the other end of their pipe any more.
-    fn begin_to_end(&mut self) {
-        self.ending = Some(Ending::begin(self.now()));
-        self.pipes.clear();
-        for service in self.services.values() {
-            tell(service, Part::Main, b"dx");
-            tell(service, Part::Log, b"x");
-        }
+    fn end_of_pipe(&mut self, place: Place, dir: &Path) -> io::Result<std::os::fd::OwnedFd> {
+        let (id, part) = place;
+        let other = match part {
+            Part::Main => Part::Log,
+            Part::Log => Part::Main,
+        };
+        let witness = witness(&self.plan, &self.found, (id, other));
+        self.pairs.end(id, part, witness, dir)
     }
 
-    fn press_on(&mut self, ending: Ending, hurry: bool) {
-        if !ending.must_kill(self.now(), hurry) {
-            return;
-        }
-        self.ending = Some(Ending::Killing);
-        let late: Vec<_> = self.services.values().filter(|service| !service.is_idle()).cloned().collect();
-        for service in late {
-            self.warn(&[b"killing ", service.name.as_bytes(), b": it did not stop in time"]);
-            tell(&service, Part::Main, b"dxk");
-            tell(&service, Part::Log, b"dxk");
-        }
-    }
-}
-
-/// Starts a supervise; `None` where one that is not ours runs already and is to be waited for.
-fn start(service: &Service, part: Part, pipe: Option<&Pipe>) -> io::Result<Option<i32>> {
-    if client::is_running(&directory(service, part)).unwrap_or(false) {
-        return Ok(None);
-    }
-    let mut command = Command::new(names::SUPERVISE);
-    match part {
-        Part::Main => {
-            command.arg(&service.name);
-            if let Some(pipe) = pipe {
-                command.stdout(Stdio::from(pipe.write.try_clone()?));
+    /// A supervise has come up, or was found up.
+    fn has_come_up(&mut self, place: Place) {
+        let (id, part) = place;
+        let Some(service) = self.plan.service(id) else { return };
+        if service.has_log() {
+            if let Some(witness) = witness(&self.plan, &self.found, place) {
+                self.pairs.regain(id, witness);
             }
+        } else if part == Part::Main
+            && let Some(watch) = &mut self.watch
+        {
+            watch.log_of(id, Path::new(&service.name));
+            self.tell_of_late_log(id);
         }
-        Part::Log => {
-            command.arg(names::LOG).current_dir(&service.name);
-            if let Some(pipe) = pipe {
-                command.stdin(Stdio::from(pipe.read.try_clone()?));
-            }
+    }
+
+    /// Says that a `log` which appeared after its service takes no effect.
+    fn tell_of_late_log(&mut self, id: Id) {
+        let Some(service) = self.plan.service(id).filter(|service| service.listed) else { return };
+        let name = service.name.clone();
+        if listing::has_log(Path::new(&name)).unwrap_or(false) && self.late_logs.insert(id) {
+            let rest = b"/log appeared after the service and is not supervised (remove the service and add it again)";
+            let now = self.now();
+            self.warnings.tell(now, &[name.as_bytes(), rest].concat());
         }
     }
-    let child = command.spawn()?;
-    // Children are reaped by `collect`; the handle itself holds nothing.
-    i32::try_from(child.id()).map(Some).map_err(|_| Errno::ERANGE.into())
 }
 
-/// Sends letters to a supervise. One that has no ears yet has no child either: TERM ends it.
-fn tell(service: &Service, part: Part, letters: &[u8]) {
-    let heard = client::send(&directory(service, part), letters).is_ok();
-    if let (false, Some(Supervise::Running { pid, .. })) = (heard, service.part(part)) {
-        // One that has just ended needs no telling.
-        let _ = process::signal_child(pid, Signal::SIGTERM);
+/// The supervise of a place, if its pid is known.
+fn witness<'a>(plan: &Plan, found: &'a Found, place: Place) -> Option<Witness<'a>> {
+    let (id, part) = place;
+    if let Supervise::Running { pid, .. } = plan.service(id)?.part(part)? {
+        return Some(Witness { part, pid, pidfd: None });
     }
-}
-
-fn directory(service: &Service, part: Part) -> PathBuf {
-    match part {
-        Part::Main => PathBuf::from(&service.name),
-        Part::Log => Path::new(&service.name).join(names::LOG),
-    }
-}
-
-fn word(e: &io::Error) -> String {
-    Words(e).to_string()
+    found.get(place).map(|(pid, pidfd)| Witness { part, pid, pidfd: Some(pidfd) })
 }

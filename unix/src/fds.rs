@@ -39,6 +39,15 @@ pub fn whole_pipe_of(pid: impl Display, fd: RawFd) -> io::Result<OwnedFd> {
     open_nonblocking(Path::new(&path), OFlag::O_RDWR)
 }
 
+/// One end of a [`whole_pipe`], as its reader or writer wants it: blocking.
+///
+/// # Errors
+/// What opening it through /proc reports.
+pub fn end_of_pipe(whole: impl AsFd, flags: OFlag) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", whole.as_fd().as_raw_fd());
+    Ok(open(path.as_str(), flags | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
 /// Opens a file non-blocking and closed on exec: FIFOs are opened this way, from either side.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! unreaped child go through a [`Pidfd`] only.
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time::{ClockId, clock_gettime};
 use std::fs;
@@ -103,6 +104,25 @@ impl Pidfd {
         let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
         // SAFETY: the kernel just gave us this descriptor; nothing else owns it. It fits a C int.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+    }
+
+    /// Opens a descriptor of exactly this process. The descriptor comes first and the comparison second, so that no
+    /// recycled pid slips in.
+    ///
+    /// # Errors
+    /// ESRCH when it has ended; what `pidfd_open` or reading /proc reports.
+    pub fn of(identity: &Identity) -> io::Result<Self> {
+        let pidfd = Self::open(identity.pid)?;
+        match Identity::of(identity.pid)? == *identity {
+            true => Ok(pidfd),
+            false => Err(Errno::ESRCH.into()),
+        }
+    }
+
+    /// Whether the process has ended. One that nobody has waited for has ended too.
+    pub fn has_ended(&self) -> bool {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
     /// Sends a signal to that process.
@@ -247,8 +267,12 @@ mod tests {
         assert_ne!(a, Identity::own().unwrap());
         assert_ne!(a.boot_id, [0; 16]);
 
-        Pidfd::open(pid).unwrap().send(Signal::SIGKILL).unwrap();
+        let pidfd = Pidfd::of(&a).unwrap();
+        assert!(!pidfd.has_ended());
+        assert!(Pidfd::of(&Identity { start_time: a.start_time + 1, ..a }).is_err());
+        pidfd.send(Signal::SIGKILL).unwrap();
         child.wait().unwrap();
+        assert!(pidfd.has_ended());
         assert_eq!(Identity::of(pid).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(Pidfd::open(pid).unwrap_err().raw_os_error(), Some(libc::ESRCH));
     }

@@ -1,0 +1,150 @@
+//! The orderly end, as it is carried out: tells the supervises, waits for them, and as PID 1 for all that is left.
+
+use crate::plan::{Event, Moment, Part, Place, Supervise};
+use crate::scanner::{Scanner, Wish};
+use crate::shutdown::{Ending, LAST, Measure};
+use crate::starter::directory;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use servicedir::client;
+use servicedir::status::Status;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use unix::process::{self, Exit};
+
+/// Told to a service: stop, and supervise exits; to a logger: supervise exits when it ends; and when they are late.
+const STOP: &[u8] = b"dx";
+const EXIT: &[u8] = b"x";
+const KILL: &[u8] = b"dxk";
+
+impl Scanner {
+    /// Ends: services are told to stop, loggers end when nobody holds the other end of their pipe any more.
+    /// Returns the exit code: 0 when all stopped by themselves, 1 when something had to be killed.
+    pub(crate) fn end(mut self) -> u8 {
+        let mut ending = Ending::begin(self.now());
+        self.pairs.clear();
+        let up = self.services_up();
+        for place in self.running() {
+            self.say_to(place, if place.1 == Part::Main { STOP } else { EXIT });
+        }
+        let mut hurry = false;
+        while !self.plan.is_idle() {
+            let now = self.now();
+            let promised = if now < ending.deadline() { None } else { self.promised() };
+            let (next, measure) = ending.step(now, hurry, promised);
+            ending = next;
+            match measure {
+                Measure::Wait => {
+                    self.wait(self.plan.next_look().into_iter().chain([ending.deadline()]).min())
+                }
+                Measure::KillServices => self.kill_services(),
+                Measure::KillSupervises => {
+                    self.running().into_iter().for_each(|place| self.signal(place, Signal::SIGKILL))
+                }
+                Measure::Leave => break,
+            }
+            self.collect();
+            let now = self.now();
+            // Nothing is started any more, but some may have to be looked at.
+            self.tell(now, Event::Tick { room: 0 });
+            hurry = self.signals() == Wish::End;
+        }
+        let killed = up.iter().any(|dir| was_killed(dir));
+        let rest_killed = nix::unistd::getpid().as_raw() == 1 && self.end_the_rest();
+        u8::from(ending.has_killed() || killed || rest_killed)
+    }
+
+    fn running(&self) -> Vec<Place> {
+        let services = self.plan.services().iter();
+        let parts = services.flat_map(|(id, service)| service.parts().map(|(part, s)| ((*id, part), s)));
+        parts
+            .filter(|(_, supervise)| !matches!(supervise, Supervise::Due { .. }))
+            .map(|(place, _)| place)
+            .collect()
+    }
+
+    /// The latest moment at which a supervise has promised to kill its service.
+    fn promised(&self) -> Option<Moment> {
+        None
+    }
+
+    /// The directories of the services that are up.
+    fn services_up(&self) -> Vec<PathBuf> {
+        let dirs = self.running().into_iter().filter_map(|place| self.directory(place));
+        dirs.filter(|dir| client::status(dir).is_ok_and(|status| status.pid.is_some())).collect()
+    }
+
+    fn directory(&self, (id, part): Place) -> Option<PathBuf> {
+        Some(directory(&self.plan.service(id)?.name, part))
+    }
+
+    /// The pid of a supervise, if it is known.
+    fn pid(&self, place: Place) -> Option<i32> {
+        match self.plan.service(place.0)?.part(place.1)? {
+            Supervise::Running { pid, .. } => Some(pid),
+            _ => self.found.get(place).map(|(pid, _)| pid),
+        }
+    }
+
+    /// Sends letters to a supervise: through its own working directory, whatever that is called by now. One that
+    /// has no ears yet has no child either: TERM ends it.
+    fn say_to(&self, place: Place, letters: &[u8]) {
+        let dir = match self.pid(place) {
+            Some(pid) => Some(PathBuf::from(format!("/proc/{pid}/cwd"))),
+            None => self.directory(place),
+        };
+        if !dir.is_some_and(|dir| client::send(&dir, letters).is_ok()) {
+            self.signal(place, Signal::SIGTERM);
+        }
+    }
+
+    /// Signals a supervise. One that has just ended needs no signal.
+    fn signal(&self, place: Place, signal: Signal) {
+        let running = self.plan.service(place.0).and_then(|service| service.part(place.1));
+        let _ = match (running, self.found.get(place)) {
+            (Some(Supervise::Running { pid, .. }), _) => process::signal_child(pid, signal),
+            (_, Some((_, pidfd))) => pidfd.send(signal),
+            _ => Ok(()),
+        };
+    }
+
+    fn kill_services(&mut self) {
+        let late = self.running();
+        for place in &late {
+            self.say_to(*place, KILL);
+        }
+        let mut names: Vec<_> = late.iter().filter_map(|place| self.directory(*place)).collect();
+        names.sort();
+        for name in names {
+            let now = self.now();
+            let line = [b"killing ", name.as_os_str().as_bytes(), b": it did not stop in time"].concat();
+            self.warnings.tell(now, &line);
+        }
+    }
+
+    /// As PID 1: everything else goes too. Returns whether anything had to be killed.
+    fn end_the_rest(&mut self) -> bool {
+        for (signal, killed) in [(Signal::SIGTERM, false), (Signal::SIGKILL, true)] {
+            // -1 is everybody but ourselves; nobody is left when that fails.
+            let _ = kill(Pid::from_raw(-1), signal);
+            let _ = kill(Pid::from_raw(-1), Signal::SIGCONT);
+            let until = self.now() + LAST;
+            while self.now() < until {
+                self.collect();
+                if waitpid(None, Some(WaitPidFlag::WNOHANG)) == Err(Errno::ECHILD) {
+                    return killed;
+                }
+                self.wait(Some(until));
+            }
+        }
+        true
+    }
+}
+
+/// Whether the last thing that happened to the service of this directory was KILL.
+fn was_killed(dir: &Path) -> bool {
+    let last_exit = |status: Status| status.more?.last_exit;
+    client::status(dir).ok().and_then(last_exit) == Some(Exit::Signal(Signal::SIGKILL as i32))
+}

@@ -1,0 +1,99 @@
+//! The pipes from services to their loggers. svscan holds each one by both ends, as the two supervises do, so that
+//! it outlives them all but one; a new svscan regains it from whoever lives.
+
+use crate::plan::{Id, Part};
+use nix::fcntl::OFlag;
+use servicedir::{client, holder, names};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use unix::fds;
+use unix::process::Pidfd;
+
+/// The pipes, by service.
+#[derive(Default)]
+pub struct Pairs(HashMap<Id, OwnedFd>);
+
+/// A process that has one end of a pair's pipe.
+pub struct Witness<'a> {
+    /// Which end: the service writes to its standard output, the logger reads its standard input.
+    pub part: Part,
+    /// Its pid.
+    pub pid: i32,
+    /// What tells that the pid is still its own; `None` for a child of ours.
+    pub pidfd: Option<&'a Pidfd>,
+}
+
+/// The standard descriptor of a part that leads to the pipe.
+pub fn descriptor(part: Part) -> i32 {
+    match part {
+        Part::Main => 1,
+        Part::Log => 0,
+    }
+}
+
+impl Pairs {
+    /// The end for a part of a service that is to be started: of the pipe that a living `witness`, a supervise of
+    /// the other part, has; else of the one that is held; else of the one that the service or the logger in these
+    /// directories still has; else of a new one.
+    ///
+    /// # Errors
+    /// What opening it or making a pipe reports.
+    pub fn end(&mut self, id: Id, part: Part, witness: Option<Witness>, dir: &Path) -> io::Result<OwnedFd> {
+        if let Some(pipe) = witness.and_then(|witness| witness.pipe()) {
+            self.0.insert(id, pipe);
+        }
+        if !self.0.contains_key(&id) {
+            let pipe = match from_processes(dir) {
+                Some(pipe) => pipe,
+                None => fds::whole_pipe(fds::pipe()?.1)?,
+            };
+            self.0.insert(id, pipe);
+        }
+        let flags = match part {
+            Part::Main => OFlag::O_WRONLY,
+            Part::Log => OFlag::O_RDONLY,
+        };
+        fds::end_of_pipe(self.0[&id].as_fd(), flags)
+    }
+
+    /// Holds the pipe that a witness has, if none is held yet.
+    pub fn regain(&mut self, id: Id, witness: Witness) {
+        if !self.0.contains_key(&id)
+            && let Some(pipe) = witness.pipe()
+        {
+            self.0.insert(id, pipe);
+        }
+    }
+
+    /// Lets go of a pipe.
+    pub fn forget(&mut self, id: Id) {
+        self.0.remove(&id);
+    }
+
+    /// Lets go of all, so that loggers end when their services have.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Witness<'_> {
+    fn pipe(&self) -> Option<OwnedFd> {
+        let pipe = fds::whole_pipe_of(self.pid, descriptor(self.part)).ok()?;
+        // If it lives now, the pid was its own when the pipe was opened.
+        (!self.pidfd.is_some_and(Pidfd::has_ended)).then_some(pipe)
+    }
+}
+
+/// The pipe that a service, or else its logger, still has, as far as their records are to be believed.
+fn from_processes(dir: &Path) -> Option<OwnedFd> {
+    [(Part::Main, dir.to_owned()), (Part::Log, dir.join(names::LOG))].into_iter().find_map(|(part, dir)| {
+        if !holder::is_ours(&dir, &[".", names::SUPERVISE, names::STATUS]) {
+            return None;
+        }
+        let who = client::status(&dir).ok()?.more?.identity?;
+        let pidfd = Pidfd::of(&who).ok()?;
+        Witness { part, pid: who.pid, pidfd: Some(&pidfd) }.pipe()
+    })
+}
