@@ -95,7 +95,8 @@ impl Scanner {
             Some(pid) => Some(PathBuf::from(format!("/proc/{pid}/cwd"))),
             None => self.directory(place),
         };
-        if !dir.is_some_and(|dir| client::send(&dir, letters).is_ok()) {
+        let heard = dir.is_some_and(|dir| client::send(&dir, letters).is_ok());
+        if !heard {
             self.signal(place, Signal::SIGTERM);
         }
     }

@@ -5,8 +5,9 @@ use crate::plan::{Id, Part};
 use nix::fcntl::OFlag;
 use servicedir::{client, holder, names};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use unix::fds;
 use unix::process::Pidfd;
@@ -44,18 +45,18 @@ impl Pairs {
         if let Some(pipe) = witness.and_then(|witness| witness.pipe()) {
             self.0.insert(id, pipe);
         }
-        if !self.0.contains_key(&id) {
-            let pipe = match from_processes(dir) {
+        let pipe = match self.0.entry(id) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(none) => none.insert(match from_processes(dir) {
                 Some(pipe) => pipe,
                 None => fds::whole_pipe(fds::pipe()?.1)?,
-            };
-            self.0.insert(id, pipe);
-        }
+            }),
+        };
         let flags = match part {
             Part::Main => OFlag::O_WRONLY,
             Part::Log => OFlag::O_RDONLY,
         };
-        fds::end_of_pipe(self.0[&id].as_fd(), flags)
+        fds::end_of_pipe(&*pipe, flags)
     }
 
     /// Holds the pipe that a witness has, if none is held yet.

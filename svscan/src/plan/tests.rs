@@ -185,29 +185,27 @@ fn every_state_keeps_the_promises() {
 fn events(plan: &Plan, listing: &[Listed]) -> Vec<Event> {
     let mut events = vec![Event::Scanned(listing.to_vec()), Event::Scanned(vec![]), Event::Asked, ALL];
     events.push(Event::Tick { room: 1 });
-    for (pid, part) in [(1, Part::Main)] {
-        let place = (id(1), part);
-        let supervise = plan.service(id(1)).and_then(|service| service.part(part));
-        // Reports come of what was asked for, ends of what runs.
-        events.extend(match supervise {
-            Some(Supervise::Starting { .. }) => vec![
-                Event::Started(place, pid),
+    let (pid, place) = (1, main(1));
+    let supervise = plan.service(id(1)).and_then(|service| service.part(place.1));
+    // Reports come of what was asked for, ends of what runs.
+    events.extend(match supervise {
+        Some(Supervise::Starting { .. }) => vec![
+            Event::Started(place, pid),
+            Event::Busy(place, Notice::Announced),
+            Event::Busy(place, Notice::Unannounced),
+            Event::NotStarted(place),
+        ],
+        Some(Supervise::Looking { .. }) => {
+            vec![
+                Event::Gone(place),
                 Event::Busy(place, Notice::Announced),
                 Event::Busy(place, Notice::Unannounced),
-                Event::NotStarted(place),
-            ],
-            Some(Supervise::Looking { .. }) => {
-                vec![
-                    Event::Gone(place),
-                    Event::Busy(place, Notice::Announced),
-                    Event::Busy(place, Notice::Unannounced),
-                ]
-            }
-            Some(Supervise::Found { .. }) => vec![Event::Gone(place)],
-            _ => vec![],
-        });
-        events.extend([End::Killed, End::Done, End::Failed].map(|end| Event::Ended(pid, end)));
-    }
+            ]
+        }
+        Some(Supervise::Found { .. }) => vec![Event::Gone(place)],
+        _ => vec![],
+    });
+    events.extend([End::Killed, End::Done, End::Failed].map(|end| Event::Ended(pid, end)));
     // Two failures tell as much as two hundred.
     let failures = |service: &Service| {
         service.parts().any(|(_, s)| matches!(s, Supervise::Running { failures, .. } if failures > 1))

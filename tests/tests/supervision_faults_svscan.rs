@@ -1,0 +1,186 @@
+//! kill -9 of svscan, alone and with others: the next one takes over, and what is in the log pipe stays.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use tests::process::{Process, lives, signal};
+use tests::service::Service;
+use tests::{Running, Sandbox};
+use unix::process::Signal;
+
+/// A service that writes the numbers it is ordered to, and a logger that writes them to `log/lines`.
+struct Pair<'a> {
+    sandbox: &'a Sandbox,
+    service: Service<'a>,
+    log: Service<'a>,
+    orders: File,
+}
+
+impl<'a> Pair<'a> {
+    fn new(sandbox: &'a Sandbox) -> Self {
+        sandbox.folder("scan/s");
+        mkfifo(&sandbox.path("scan/s/orders"), Mode::from_bits_truncate(0o600)).unwrap();
+        let script = "exec 3<>orders\nwhile read -r from to <&3; do seq $from $to; done";
+        let logger = "while read -r line; do echo \"$line\"; done >>lines";
+        let service = Service::new(sandbox, "scan/s", script).with_log(logger);
+        let orders = File::options().read(true).write(true).open(sandbox.path("scan/s/orders")).unwrap();
+        Self { sandbox, service, log: Service::empty(sandbox, "scan/s/log"), orders }
+    }
+
+    /// Has the service write these numbers and waits until all up to the last one were logged, in order.
+    fn log_numbers(&mut self, from: u32, to: u32) {
+        writeln!(self.orders, "{from} {to}").unwrap();
+        let expected: String = (1..=to).map(|number| format!("{number}\n")).collect();
+        self.sandbox
+            .wait_until(&format!("{to} lines are logged"), || self.log.read("lines").len() >= expected.len());
+        assert_eq!(self.log.read("lines"), expected);
+    }
+
+    /// The pipe as both ends see it: standard output of the service, standard input of the logger.
+    fn pipe(&self) -> (PathBuf, PathBuf) {
+        let end = |pid: i32, number: i32| fs::read_link(format!("/proc/{pid}/fd/{number}")).unwrap();
+        (end(self.service.wait_until_up(), 1), end(self.log.wait_until_up(), 0))
+    }
+
+    fn supervises(&self) -> (i32, i32) {
+        let parent = |pid| Process::find(pid).unwrap().parent;
+        let holder = |service: &Service| servicedir::holder::recorded(&service.path("")).unwrap().pid;
+        let found = (holder(&self.service), holder(&self.log));
+        assert!(lives(found.0) && lives(found.1) && parent(found.0) > 0);
+        found
+    }
+}
+
+fn svscan(sandbox: &Sandbox) -> Running {
+    sandbox.start("svscan", &["scan"])
+}
+
+/// Waits until svscan has read its directory: until it has taken up one more service, which stays.
+fn has_scanned(sandbox: &Sandbox, marker: &str) {
+    Service::moved_in(sandbox, "scan", marker).wait_until_up();
+}
+
+fn kill(sandbox: &Sandbox, pid: i32) {
+    signal(pid, Signal::SIGKILL);
+    sandbox.wait_until("the killed process is gone", || !lives(pid));
+}
+
+/// "A new svscan … regains the log pipe from them …, so that the pair stays connected when one of them later
+/// restarts."
+#[test]
+fn kill_9_of_svscan_a_new_one_regains_the_log_pipe() {
+    let sandbox = Sandbox::new();
+    let mut pair = Pair::new(&sandbox);
+    let mut first = svscan(&sandbox);
+    pair.log_numbers(1, 10);
+    let before = pair.pipe();
+    assert_eq!(before.0, before.1);
+    let (service, logger) = (pair.service.wait_until_up(), pair.log.wait_until_up());
+    let (main, log) = pair.supervises();
+    first.kill();
+    let second = svscan(&sandbox);
+    has_scanned(&sandbox, "marker");
+
+    kill(&sandbox, log);
+    kill(&sandbox, logger);
+    pair.log.wait_until_another(logger);
+    pair.log_numbers(11, 20);
+    kill(&sandbox, main);
+    kill(&sandbox, service);
+    pair.service.wait_until_another(service);
+    pair.log_numbers(21, 30);
+    assert_eq!(pair.pipe(), before, "it is the same pipe");
+    assert_ne!(pair.supervises(), (main, log));
+    assert_eq!((second.out(), second.err()), (String::new(), String::new()));
+}
+
+/// "what is in the pipe lives as long as one of svscan, the two supervises, service or logger lives."
+#[test]
+fn kill_9_of_svscan_both_supervises_and_the_logger_loses_no_line_in_the_pipe() {
+    let sandbox = Sandbox::new();
+    let mut pair = Pair::new(&sandbox);
+    let mut first = svscan(&sandbox);
+    pair.log_numbers(1, 10);
+    let before = pair.pipe();
+    let service = pair.service.wait_until_up();
+    let logger = pair.log.wait_until_up();
+    let (main, log) = pair.supervises();
+    first.kill();
+    for pid in [log, logger, main] {
+        kill(&sandbox, pid);
+    }
+    let _second = svscan(&sandbox);
+    pair.log.wait_until_another(logger);
+    pair.log_numbers(11, 20);
+    assert_eq!(pair.service.pid(), Some(service), "the service was adopted");
+    assert_eq!(pair.pipe(), before);
+}
+
+/// "no writer meets SIGPIPE": the supervises hold both ends.
+#[test]
+fn kill_9_of_svscan_and_the_logger_the_service_meets_no_sigpipe() {
+    let sandbox = Sandbox::new();
+    let mut pair = Pair::new(&sandbox);
+    let mut first = svscan(&sandbox);
+    pair.log_numbers(1, 10);
+    let service = pair.service.wait_until_up();
+    let logger = pair.log.wait_until_up();
+    let (_, log) = pair.supervises();
+    first.kill();
+    kill(&sandbox, log);
+    kill(&sandbox, logger);
+    writeln!(pair.orders, "11 20").unwrap();
+    let _second = svscan(&sandbox);
+    pair.log_numbers(21, 30);
+    assert_eq!(pair.service.pid(), Some(service));
+}
+
+/// "Supervises that svscan found (not its children) are waited for … at TERM too."
+#[test]
+fn term_waits_for_supervises_that_an_earlier_svscan_started() {
+    let sandbox = Sandbox::new();
+    let mut pair = Pair::new(&sandbox);
+    let mut first = svscan(&sandbox);
+    pair.log_numbers(1, 10);
+    first.kill();
+    let mut second = svscan(&sandbox);
+    has_scanned(&sandbox, "marker");
+    assert_eq!(second.terminate().told(), (0, "", ""));
+    assert!(sandbox.leftovers().is_empty(), "{:?}", sandbox.leftovers());
+}
+
+/// "As PID 1: the same, then reaps all; exit code says whether anything had to be killed."
+#[test]
+fn as_pid_1_term_stops_the_services_then_everything_else() {
+    let sandbox = Sandbox::new();
+    let script = "setsid sh -c 'echo $$ >orphan; exec sleep 1000' &\nexec sleep 1000";
+    let service = Service::new(&sandbox, "scan/s", script);
+    let path = sandbox.programs().path("svscan");
+    let arguments = ["-pf", "--mount-proc", "--kill-child", path.to_str().unwrap(), "scan"];
+    let mut outer = sandbox.start("unshare", &arguments);
+    service.wait_until_it_holds("orphan", "\n");
+    let inner = sandbox.wait_for("svscan runs", || {
+        Process::children(outer.pid()).into_iter().find(|process| process.words.contains("svscan"))
+    });
+    signal(inner.pid, Signal::SIGTERM);
+    assert_eq!(outer.finish().told(), (0, "", ""));
+    assert!(sandbox.leftovers().is_empty(), "{:?}", sandbox.leftovers());
+}
+
+/// "raise RLIMIT_NOFILE soft to hard, give children the original limit back".
+#[test]
+fn services_get_the_limit_on_open_files_that_svscan_was_started_with() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(&sandbox, "scan/s", "ulimit -Sn >limit\nexec sleep 1000");
+    let path = sandbox.programs().path("svscan");
+    let started = format!("ulimit -Sn 128; exec {} scan", path.display());
+    let svscan = sandbox.start("sh", &["-c", &started]);
+    service.wait_until_it_holds("limit", "128\n");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", svscan.pid())).unwrap();
+    let open_files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let figures: Vec<&str> = open_files.split_ascii_whitespace().skip(3).take(2).collect();
+    assert_eq!(figures[0], figures[1], "soft and hard: {open_files}");
+}
