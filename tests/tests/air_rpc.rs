@@ -206,7 +206,8 @@ fn a_request_that_nobody_fetched_in_time_is_expired_by_the_broker(broker: &Broke
         while tokio::time::timeout(Duration::from_millis(500), inbox.next()).await.is_ok() {
             taken += 1;
         }
-        assert_eq!(taken, 32);
+        // The last one may be young enough to come when the first is settled.
+        assert!((32..=33).contains(&taken), "{taken} of 40");
     });
 }
 

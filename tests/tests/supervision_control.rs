@@ -226,3 +226,18 @@ fn svc_sends_each_letter_once_in_the_order_given(programs: Programs) {
         assert_eq!(String::from_utf8_lossy(&sent[..length]), letters, "{arguments:?}");
     }
 }
+
+/// "Ours also gives the child default signal dispositions": whoever started supervise may ignore what it likes.
+#[test]
+fn a_signal_that_supervise_was_started_to_ignore_is_not_ignored_by_the_service() {
+    let sandbox = Sandbox::with(Programs::ours());
+    let service = Service::new(&sandbox, "s", NOTING);
+    let _supervise = sandbox.start("sh", &["-c", "trap '' HUP INT ALRM; exec supervise s"]);
+    service.wait_until_it_holds("starts", "start\n");
+    for (letter, signal) in [("-h", "HUP\n"), ("-a", "ALRM\n"), ("-i", "INT\n")] {
+        service.svc(letter);
+        sandbox.wait_until(&format!("svc {letter} has sent {signal}"), || {
+            service.read("signals").ends_with(signal)
+        });
+    }
+}

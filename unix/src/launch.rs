@@ -61,7 +61,6 @@ struct Shared<'a, 'r> {
     launch: &'a Launch<'a>,
     words: &'a [*const libc::c_char],
     environment: *const *const libc::c_char,
-    ignored: &'a [Signal],
     ticks_before: u64,
     record: &'r mut dyn FnMut(i32, Option<u64>),
     start_time: Option<u64>,
@@ -84,7 +83,6 @@ impl Launch<'_> {
             launch: self,
             words: &words,
             environment: environment.as_ref().map_or_else(environ, |list| list.as_ptr()),
-            ignored: &[Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGPIPE],
             ticks_before: process::boot_ticks(),
             record,
             start_time: None,
@@ -161,10 +159,11 @@ extern "C" fn child(shared: *mut libc::c_void) -> libc::c_int {
     // SAFETY: `start` passes its `Shared`, which lives until this process has executed or exited; the thread
     // that owns it is suspended meanwhile.
     let shared = unsafe { &mut *shared.cast::<Shared<'_, '_>>() };
-    // The dispositions are our own, not our parent's.
-    for signal in shared.ignored {
-        // SAFETY: SIG_DFL installs no handler.
-        unsafe { libc::signal(*signal as i32, libc::SIG_DFL) };
+    // What we handle, and what whoever started us ignores, is no business of the program's. The dispositions are our
+    // own, not shared as the memory is.
+    for signal in Signal::iterator() {
+        // SAFETY: SIG_DFL installs no handler. KILL and STOP refuse, and need not be told.
+        unsafe { libc::signal(signal as i32, libc::SIG_DFL) };
     }
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
     shared.start_time = match process::boot_ticks() {
