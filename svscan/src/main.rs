@@ -14,7 +14,6 @@
 //! | `pair.rs` | the pipes from services to their loggers, and how they are regained |
 //! | `limits.rs` | the limit on open files |
 //! | `warnings.rs` | one line per cause and minute |
-//! | `check.rs` | `--check`: what svscan would do, and what is wrong |
 //!
 //! Signals: HUP scans now; TERM and INT stop all services and end, a second one hurries.
 //! Exit codes: 0 all stopped by themselves; 1 something had to be killed; 111 trouble at the start.
