@@ -552,14 +552,14 @@ impl Machine {
             return actions;
         }
         let at_work = |f: &Flight| matches!(f.stage, Stage::Running | Stage::Taking);
-        let mut busy = self.flights.values().filter(|f| at_work(f)).count();
+        let running = self.flights.values().filter(|f| at_work(f)).count();
         let mut alone = self.flights.values().any(|f| at_work(f) && f.alone);
         for (id, flight) in self.flights.iter_mut().filter(|(_, f)| f.stage == Stage::Waiting) {
+            let busy = running + actions.len();
             if busy >= self.workers || alone || (flight.alone && busy > 0) {
                 break;
             }
             flight.stage = Stage::Taking;
-            busy += 1;
             alone |= flight.alone;
             actions.push(Action::Take(*id));
         }

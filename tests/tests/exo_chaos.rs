@@ -1,7 +1,7 @@
-//! Chaos with counting: exo is killed; no workitem is lost, no handler runs again once its reply was stored, and
-//! each surplus reply is explained.
+//! Chaos with counting: processes are killed, the broker is killed, the disk fills; no workitem is lost, no handler
+//! runs again once its reply was stored, and each surplus reply is explained.
 //!
-//! Ten seconds, or as many as SKYNET_CHAOS_SECONDS says; SKYNET_CHAOS_SEED repeats a run.
+//! Ten seconds each, or as many as SKYNET_CHAOS_SECONDS says; SKYNET_CHAOS_SEED repeats a run.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ impl Ledger {
         let now = || Instant::now().elapsed().subsec_nanos();
         let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) << 20 | u64::from(now()));
         println!("seed: SKYNET_CHAOS_SEED={seed}");
-        // So many that it is still at work when the last kill comes.
+        // So many that there is work left when the last kill comes.
         let count = 300 * seconds().as_secs() as usize;
         Self {
             p,
@@ -211,6 +211,61 @@ fn exo_is_killed_every_second(mut ledger: Ledger, what: &str) {
 }
 
 #[test]
+fn nothing_is_lost_while_exo_is_killed_every_second_on_rabbitmq() {
+    exo_is_killed_every_second(Ledger::new(|_| Broker::rabbitmq(), ""), "exo killed, RabbitMQ");
+}
+
+#[test]
 fn nothing_is_lost_while_exo_is_killed_every_second_on_skynet_broker() {
     exo_is_killed_every_second(Ledger::new(Broker::skynet, ""), "exo killed, skynet-broker");
+}
+
+#[test]
+fn nothing_is_lost_while_the_broker_is_killed_and_restarted() {
+    let mut ledger = Ledger::new(Broker::skynet, "");
+    ledger.publish_all();
+    let exo = ledger.p.launch("config.exo");
+    let end = Instant::now() + seconds();
+    while Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(500 + ledger.random(1500)));
+        let how = if ledger.random(3) == 0 { Signal::SIGTERM } else { Signal::SIGKILL };
+        ledger.p.broker.process().signal(how);
+        ledger.p.broker.process().finish();
+        ledger.broker_kills += 1;
+        ledger.p.broker.start_again(&ledger.p.sandbox);
+    }
+    ledger.settle("skynet-broker killed", exo);
+}
+
+/// The journal lies on a small disk of its own, in a mount namespace of exo's, which is filled and emptied.
+#[test]
+fn nothing_is_lost_while_the_disk_of_the_journal_is_full() {
+    if !unix::privileges::is_root() {
+        return; // only root can mount
+    }
+    let mut ledger = Ledger::new(Broker::skynet, "user = \"root\"\n");
+    ledger.publish_all();
+    let journal = ledger.state().join("journal");
+    fs::create_dir_all(&journal).unwrap();
+    let script =
+        format!("mount -t tmpfs -o size=2m tmpfs {} && cd sizer && exec exo 2>&1", journal.display());
+    let exo = ledger.p.sandbox.start("unshare", &["-m", "sh", "-c", &script]);
+    ledger.p.sandbox.wait_until("it consumes", || exo.out().contains("consuming from sizer"));
+    let inside = |name: &str| PathBuf::from(format!("/proc/{}/root{}/{name}", exo.pid(), journal.display()));
+    let end = Instant::now() + seconds();
+    let mut full = 0;
+    while Instant::now() < end {
+        let mut filler = File::create(inside("filler")).unwrap();
+        // Until there is no room left.
+        while std::io::Write::write_all(&mut filler, &[0; 4096]).is_ok() {}
+        full += 1;
+        std::thread::sleep(Duration::from_millis(500 + ledger.random(1000)));
+        fs::remove_file(inside("filler")).unwrap();
+        std::thread::sleep(Duration::from_millis(500 + ledger.random(1500)));
+    }
+    assert!(exo.out().contains("cannot write the journal"), "the disk was never full{}", exo.told());
+    let inside = inside("");
+    ledger.read_journal(&inside);
+    println!("the disk was full {full} times");
+    ledger.settle("journal's disk full", exo);
 }
