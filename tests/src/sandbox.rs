@@ -95,7 +95,11 @@ impl Sandbox {
 
     /// A copy of a program under test in the folder: the checkout may lie where only root may look.
     pub fn copy_program(&self, program: &str) -> PathBuf {
-        let copy = self.write(program, fs::read(self.programs.path(program)).unwrap());
+        let copy = self.path(program);
+        // By another process: a child that some other test forks meanwhile would hold the file open for writing,
+        // and until it executes nobody could run the copy (ETXTBSY).
+        let done = Command::new("/bin/cp").arg(self.programs.path(program)).arg(&copy).status();
+        assert!(done.is_ok_and(|status| status.success()), "cp {program}");
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
         copy
     }
