@@ -1,66 +1,42 @@
 //! The loop around the machine: performs what it decides on the link, the workers and the state folder.
-
-mod item;
-mod keeper;
-mod limits;
+//!
+//! | module | idea |
+//! |---|---|
+//! | `link` | what is made of the link's news |
+//! | `judge` | what a message asks for |
+//! | `ended` | what becomes of a workitem whose handler is done |
+//! | `control` | questions about workitems in hand, and cancelling them |
+//! | `keeper` | journal, failed store, history, live status |
+//! | `limits` | how long a handler may take, how large a process may become |
+//! | `in_hand`, `item` | a workitem in hand, and what is noted of it |
 
 mod control;
+mod ended;
+mod in_hand;
+mod item;
+mod judge;
+mod keeper;
+mod limits;
+mod link;
 
 use crate::control::Control;
-use crate::machine::{Action, Ask, Event, Id, Key, Machine};
+use crate::machine::{Action, Event, Id, Machine};
 use crate::workers::{Job, Order, Outcome, Report, Workers};
-use air::{Delivery, Link};
+use air::Link;
 use config::Settings;
-use item::Item;
+use in_hand::InHand;
 use keeper::Keeper;
 use limits::Limits;
-use regex::Regex;
-use sha2::{Digest, Sha256};
-use state::failed::{About, Kind};
-use state::history;
-use state::journal::ReplyKind;
+use state::failed::Kind;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tracing::{error, info, warn};
-use workitem::{ErrorInfo, Fei, Incoming, Unusable, fields, forget, parse, with_error};
+use tracing::{info, warn};
+use workitem::{ErrorInfo, fields};
 
 /// Where replies go.
 const REPLIES: &str = "ruote_workitems";
-
-/// A workitem in hand: what the machine does not need to know.
-struct InHand {
-    fei: Option<Fei>,
-    begun: Instant,
-    /// The message as it came, until there is a reply; then that.
-    body: Vec<u8>,
-    redelivered: bool,
-    /// Which attempt this is, from 1.
-    attempt: u32,
-    confirmed: Option<std::sync::mpsc::Sender<()>>,
-    outcome: &'static str,
-    /// `None` for what is no workitem.
-    item: Option<Item>,
-    /// Why it is to be parked, where that did not succeed yet.
-    park: Option<(&'static str, String)>,
-}
-
-impl InHand {
-    fn new(body: Vec<u8>, redelivered: bool) -> Self {
-        Self {
-            fei: None,
-            begun: Instant::now(),
-            body,
-            redelivered,
-            attempt: 1,
-            confirmed: None,
-            outcome: "",
-            item: None,
-            park: None,
-        }
-    }
-}
 
 /// One participant's session with its broker.
 pub struct Session<W> {
@@ -131,7 +107,7 @@ impl<W: Workers> Session<W> {
             machine: Machine::new(settings.concurrency as usize, settings.grace),
             keeper: Keeper::new(&settings),
             limits: Limits::new(&settings),
-            rules: rules(&settings),
+            rules: judge::rules(&settings),
             link,
             workers,
             in_hand: HashMap::new(),
@@ -280,223 +256,8 @@ impl<W: Workers> Session<W> {
         }
     }
 
-    async fn heard(&mut self, event: air::Event) -> Option<Event> {
-        let name = &self.settings.name;
-        match event {
-            air::Event::Connected { place } => {
-                info!("{name}: consuming from {} at {place}", self.settings.queue);
-                let words = format!("consuming from {} at {place}", self.settings.queue);
-                self.keeper.state(true, words);
-                self.announce();
-                Some(Event::Connected)
-            }
-            air::Event::Lost { reason } => {
-                warn!("{name}: {reason}; trying again until it works");
-                self.keeper.state(false, format!("not consuming: {reason}"));
-                self.control.lost(self.born.elapsed());
-                Some(Event::Lost)
-            }
-            air::Event::Reopened { reason } => {
-                warn!("{name}: {reason}; consuming from {} again", self.settings.queue);
-                self.keeper.state(true, format!("consuming from {}", self.settings.queue));
-                Some(Event::Reopened)
-            }
-            air::Event::Blocked { reason } => {
-                warn!("{name}: the broker takes no messages: {reason}; replies wait");
-                None
-            }
-            air::Event::Unblocked => {
-                info!("{name}: the broker takes messages again");
-                None
-            }
-            air::Event::Air(air) => {
-                self.control.carried(self.born.elapsed(), air);
-                None
-            }
-            air::Event::NoAir { reason } => {
-                self.control.refused(&reason);
-                None
-            }
-            air::Event::Delivered(delivery) => Some(self.delivered(delivery)),
-            air::Event::Confirmed { id } => {
-                self.control.released(self.born.elapsed(), id);
-                Some(Event::Confirmed(id))
-            }
-            air::Event::Refused { id, reason } => {
-                let wfid = self.wfid(id);
-                warn!("{name}{wfid}: the reply was not taken: {reason}; trying again");
-                Some(Event::Refused(id))
-            }
-        }
-    }
-
-    /// Says once, on the descriptor that SKYNET_NOTIFY_FD names, that we work.
-    fn announce(&mut self) {
-        if std::mem::replace(&mut self.announced, true) {
-            return;
-        }
-        let Ok(fd) = std::env::var("SKYNET_NOTIFY_FD") else { return };
-        if let Ok(fd) = fd.parse() {
-            unix::inherited::tell(fd, b"\n");
-        }
-    }
-
-    fn delivered(&mut self, delivery: Delivery) -> Event {
-        let Delivery { tag, redelivered, deliveries, body } = delivery;
-        let id = self.next;
-        self.next += 1;
-        let mut in_hand = InHand::new(body, redelivered);
-        let ask = self.judge(&mut in_hand, deliveries);
-        if let (Ask::Handle(_) | Ask::Alone(_), Some(fei)) = (&ask, &in_hand.fei) {
-            self.control.held(self.born.elapsed(), id, &fei.wfid);
-        }
-        self.in_hand.insert(id, in_hand);
-        Event::Delivered { id, tag, ask }
-    }
-
-    /// What a message asks for. What cannot be used is parked in the failed store, or goes back.
-    fn judge(&mut self, in_hand: &mut InHand, deliveries: u32) -> Ask {
-        if in_hand.body.len() as u64 > self.settings.max_body {
-            let reason = format!("{} bytes, more than max_body", in_hand.body.len());
-            return self.park("unusable", in_hand, &reason);
-        }
-        match parse(&in_hand.body) {
-            Ok(Incoming::Workitem(header)) => {
-                let digest = Sha256::digest(&in_hand.body).into();
-                in_hand.item = Some(Item::new(&header, digest, in_hand.redelivered, deliveries));
-                let broken = fields::violations(&self.rules, &in_hand.body);
-                if !broken.is_empty() {
-                    let reason = format!("the fields are not as they must be: {}", broken.join("; "));
-                    return if header.forget {
-                        self.park("refused", in_hand, &reason)
-                    } else {
-                        self.refuse(in_hand, header.fei, &reason)
-                    };
-                }
-                let key = (header.fei.sid(), digest);
-                in_hand.fei = Some(header.fei);
-                self.judge_again(in_hand, key, header.forget)
-            }
-            Ok(Incoming::Cancel(cancel)) => {
-                self.cancelled_by_engine(cancel.fei);
-                Ask::Settle
-            }
-            Err(Unusable::Malformed { fei, reason }) => {
-                self.refuse(in_hand, *fei, &format!("unusable workitem: {reason}"))
-            }
-            Err(unusable) => self.park("unusable", in_hand, &unusable.to_string()),
-        }
-    }
-
-    /// A workitem that may have been in hand before: its reply may be known, or it may have ended a process.
-    fn judge_again(&mut self, in_hand: &mut InHand, key: Key, forget: bool) -> Ask {
-        let Some(item) = in_hand.item.as_mut().filter(|item| item.redelivered) else {
-            return Ask::Handle(key);
-        };
-        if let Some(found) = self.keeper.recall(item) {
-            (item.attempts, item.suspect) = (found.attempts, found.suspect);
-            in_hand.attempt = item.attempt();
-            if let Some((kind, reply)) = found.reply {
-                item.journalled = true;
-                info!("{} {}: was done before: answered from the journal", self.settings.name, item.wfid);
-                if kind == ReplyKind::Forgotten {
-                    return Ask::Settle;
-                }
-                in_hand.body = reply;
-                return Ask::Answer(key);
-            }
-        }
-        in_hand.attempt = item.attempt();
-        if item.crashes() >= self.settings.max_attempts {
-            return self.give_up(in_hand, key, forget);
-        }
-        if item.suspect { Ask::Alone(key) } else { Ask::Handle(key) }
-    }
-
-    /// It has ended the process too often: answered with an error, and kept with its history.
-    fn give_up(&mut self, in_hand: &mut InHand, key: Key, forget: bool) -> Ask {
-        let Some(item) = &mut in_hand.item else { return Ask::Handle(key) };
-        let message = format!(
-            "the participant ended {} times while it worked on this workitem: given up",
-            item.crashes()
-        );
-        let trace = item.attempt_history();
-        item.end(history::Outcome::Crashed, &message);
-        let about = item.about(Kind::Crash, &message, !forget);
-        let (sid, wfid) = (item.sid.clone(), item.wfid.clone());
-        let name = self.settings.name.clone();
-        match self.keeper.keep_failure(about, &sid, &in_hand.body, &trace.join("\n")) {
-            Ok(place) => error!("{name} {wfid}: {message}; kept in {place}"),
-            Err(e) => error!("{name} {wfid}: {message}; cannot keep it: {e}"),
-        }
-        let error = ErrorInfo { class: self.settings.error_class.clone(), message, trace };
-        if forget {
-            return Ask::Settle;
-        }
-        match with_error(&in_hand.body, &error) {
-            Ok(reply) => {
-                in_hand.body = reply;
-                in_hand.outcome = "given up, replied with an error";
-                Ask::Answer(key)
-            }
-            Err(e) => self.park("unusable", in_hand, &e.to_string()),
-        }
-    }
-
-    /// Answers with an error what cannot be worked on.
-    fn refuse(&mut self, in_hand: &mut InHand, fei: Fei, reason: &str) -> Ask {
-        let key = key(&fei, &in_hand.body);
-        warn!("{} {}: {reason}; answered with an error", self.settings.name, fei.wfid);
-        in_hand.fei = Some(fei);
-        if let Some(item) = &mut in_hand.item {
-            item.end(history::Outcome::Invalid, reason);
-        }
-        match with_error(&in_hand.body, &self.error_info(reason.to_owned())) {
-            Ok(reply) => {
-                in_hand.body = reply;
-                Ask::Answer(key)
-            }
-            Err(e) => self.park("unusable", in_hand, &e.to_string()),
-        }
-    }
-
     fn error_info(&self, message: String) -> ErrorInfo {
         ErrorInfo { class: self.settings.error_class.clone(), message, trace: vec![] }
-    }
-
-    /// Parks what cannot be worked on nor answered; where that fails it is tried again, and not acknowledged.
-    fn park(&mut self, what: &'static str, in_hand: &mut InHand, reason: &str) -> Ask {
-        if self.try_to_park(what, in_hand, reason) {
-            return Ask::Settle;
-        }
-        in_hand.park = Some((what, reason.to_owned()));
-        Ask::Park
-    }
-
-    fn try_to_park(&mut self, what: &str, in_hand: &InHand, reason: &str) -> bool {
-        let name = self.settings.name.clone();
-        let about = match &in_hand.item {
-            Some(item) => item.about(Kind::Invalid, reason, false),
-            None => About { kind: Kind::Unusable, reason: reason.to_owned(), ..About::default() },
-        };
-        let kept = self.keeper.keep_failure(about, what, &in_hand.body, "");
-        match &kept {
-            Ok(place) => warn!("{name}: {what} message: {reason}; kept in {place} and acknowledged"),
-            Err(e) => error!(
-                "{name}: {what} message: {reason}; cannot keep it: {e}; not acknowledged, trying again"
-            ),
-        }
-        kept.is_ok()
-    }
-
-    fn park_again(&mut self, id: Id) -> Event {
-        let Some(in_hand) = self.in_hand.remove(&id) else { return Event::Parked(id) };
-        let parked = match &in_hand.park {
-            Some((what, reason)) => self.try_to_park(what, &in_hand, reason),
-            None => true,
-        };
-        self.in_hand.insert(id, in_hand);
-        if parked { Event::Parked(id) } else { Event::NotParked(id) }
     }
 
     fn start(&mut self, id: Id) {
@@ -542,83 +303,6 @@ impl<W: Workers> Session<W> {
         }
     }
 
-    fn reported(&mut self, report: Report) -> Option<Event> {
-        match report {
-            Report::Done { id, outcome } => self.done(id, outcome, Kind::Exception),
-            Report::Extra { body, confirmed } => {
-                let id = self.next;
-                self.next += 1;
-                let extra = InHand { confirmed: Some(confirmed), ..InHand::new(body, false) };
-                self.in_hand.insert(id, extra);
-                Some(Event::Extra(id))
-            }
-        }
-    }
-
-    fn done(&mut self, id: Id, outcome: Outcome, kind: Kind) -> Option<Event> {
-        self.limits.ended(id);
-        if self.in_hand.get(&id)?.item.as_ref().is_some_and(|item| item.outcome.is_some()) {
-            // It was answered without waiting for its handler.
-            return None;
-        }
-        let came = self.in_hand.get(&id)?.body.clone();
-        let (mut ended, mut problem) = (history::Outcome::Replied, String::new());
-        let (body, outcome, event) = match self.as_cancelled(id, outcome, &came) {
-            Outcome::Cancelled(reply) => {
-                ended = history::Outcome::Cancelled;
-                (reply, "answered as cancelled", Event::Replied(id))
-            }
-            Outcome::Reply(reply) => (reply, "replied", Event::Replied(id)),
-            Outcome::Forget => {
-                ended = history::Outcome::Forgotten;
-                (vec![], "no reply wanted", Event::Forgotten(id))
-            }
-            Outcome::Failed { left, error, details } => {
-                let reply = left.and_then(|left| with_error(&left, &error).ok());
-                let reply = reply.or_else(|| with_error(&came, &error).ok()).unwrap_or_default();
-                let timeout = kind == Kind::Timeout;
-                ended = if timeout { history::Outcome::Timeout } else { history::Outcome::Failed };
-                problem.clone_from(&error.message);
-                let wanted = !forget(&reply);
-                self.keep_failure(id, kind, &came, &error, &details, wanted);
-                if !wanted {
-                    (vec![], "failed, no reply wanted", Event::Forgotten(id))
-                } else {
-                    (reply, "replied with an error", Event::Replied(id))
-                }
-            }
-        };
-        let in_hand = self.in_hand.get_mut(&id)?;
-        if let Some(item) = &mut in_hand.item {
-            item.end(ended, &problem);
-        }
-        in_hand.body = body;
-        in_hand.outcome = outcome;
-        Some(event)
-    }
-
-    fn keep_failure(
-        &mut self,
-        id: Id,
-        kind: Kind,
-        came: &[u8],
-        error: &ErrorInfo,
-        details: &str,
-        answered: bool,
-    ) {
-        let (name, wfid) = (self.settings.name.clone(), self.wfid(id));
-        for line in details.lines() {
-            error!("{name}{wfid}: {line}");
-        }
-        let Some(item) = self.in_hand.get(&id).and_then(|in_hand| in_hand.item.as_ref()) else { return };
-        let about = item.about(kind, &error.message, answered);
-        let sid = item.sid.clone();
-        match self.keeper.keep_failure(about, &sid, came, details) {
-            Ok(place) => error!("{name}{wfid}: {}; kept in {place}", error.message),
-            Err(e) => error!("{name}{wfid}: {}; cannot keep it: {e}", error.message),
-        }
-    }
-
     /// ` WFID`, for a log line; empty where there is none.
     fn wfid(&self, id: Id) -> String {
         let fei = self.in_hand.get(&id).and_then(|in_hand| in_hand.fei.as_ref());
@@ -640,19 +324,4 @@ impl<W: Workers> Session<W> {
             }
         }
     }
-}
-
-/// What `[fields]` asks for. A pattern that is none was refused when the settings were read.
-fn rules(settings: &Settings) -> Vec<fields::Rule> {
-    let rule = |(name, field): (&String, &config::settings::Field)| fields::Rule {
-        name: name.clone(),
-        kind: field.kind.clone(),
-        required: field.required,
-        pattern: field.pattern.as_deref().and_then(|pattern| Regex::new(pattern).ok()),
-    };
-    settings.fields.iter().map(rule).collect()
-}
-
-fn key(fei: &Fei, body: &[u8]) -> Key {
-    (fei.sid(), Sha256::digest(body).into())
 }

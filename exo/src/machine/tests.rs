@@ -1,6 +1,7 @@
 //! Stories as tables, and random sequences of events against the promises.
 
 use super::*;
+use air::Tag;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 

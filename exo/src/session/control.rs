@@ -1,6 +1,7 @@
 //! Answers questions about the workitems in hand, and cancels them.
 
-use super::{Event, InHand, Session};
+use super::in_hand::InHand;
+use super::{Event, Session};
 use crate::control::{Answer, Question, Which};
 use crate::machine::Id;
 use crate::workers::{Order, Outcome, Workers};

@@ -1,0 +1,38 @@
+//! A workitem in hand.
+
+use super::item::Item;
+use std::time::Instant;
+use workitem::Fei;
+
+/// A workitem in hand: what the machine does not need to know.
+pub struct InHand {
+    pub fei: Option<Fei>,
+    pub begun: Instant,
+    /// The message as it came, until there is a reply; then that.
+    pub body: Vec<u8>,
+    pub redelivered: bool,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    pub confirmed: Option<std::sync::mpsc::Sender<()>>,
+    pub outcome: &'static str,
+    /// `None` for what is no workitem.
+    pub item: Option<Item>,
+    /// Why it is to be parked, where that did not succeed yet.
+    pub park: Option<(&'static str, String)>,
+}
+
+impl InHand {
+    pub fn new(body: Vec<u8>, redelivered: bool) -> Self {
+        Self {
+            fei: None,
+            begun: Instant::now(),
+            body,
+            redelivered,
+            attempt: 1,
+            confirmed: None,
+            outcome: "",
+            item: None,
+            park: None,
+        }
+    }
+}
