@@ -29,14 +29,16 @@ demo: build ## shows the main job on real input, in this terminal
 	@demo/need-python
 	@python3 demo/demo.py
 
-bench: build ## ours beside the peers, as ratios; BENCH=exo beside Celery, dramatiq, pika and bare lapin
+bench: build ## ours beside the peers, as tables (BENCH: thousand pairs latency multilog many; exo beside Celery and others)
 ifeq ($(BENCH),exo)
 	tests/setup packages workers
 	cargo build --quiet --release -p air --example bare_lapin
 	target/tests/workers/bin/python benches/exo.py
 else
-	tests/setup peers
-	cargo run --quiet --release -p benches
+	tests/setup peers || echo "bench: goes on without daemontools"
+	tests/setup rivals || echo "bench: goes on without runit and s6"
+	cargo build --quiet --release -p benches
+	target/release/bench $(BENCH)
 endif
 
 fuzz: ## every parser for SECONDS each (10); FUZZ names some of them

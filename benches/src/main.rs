@@ -1,63 +1,105 @@
-//! `bench [ROWS…]`: ours beside the peers, in one run on this machine. What counts is the ratio.
+//! `bench [GROUP…]`: ours beside the peers, in one run on this machine. What counts is the ratio.
 //!
-//! Peers are Debian's daemontools, unpacked by the tests' set-up, and `cat`. Goals stand beside the figures.
+//! | file | idea |
+//! |---|---|
+//! | `guard.rs` | the benchmark runs below a guard, which leaves nothing behind |
+//! | `peer.rs` | what is compared, and how it is started and told |
+//! | `tree.rs` | a running tree of services |
+//! | `process.rs` | what /proc says of processes |
+//! | `thousand.rs` | a thousand services, and more: start, memory, idleness, svstat |
+//! | `latency.rs` | how soon a command takes effect and a killed service is back |
+//! | `logging.rs` | log writers |
+//! | `table.rs` | figures, ratios, goals |
+//!
+//! Peers that are not there are missing in the tables; that is said once.
+//!
+//! Sizes are environment variables: `SERVICES` (1000), `IDLE` seconds (11), `ROUNDS` (3), `SAMPLES` (40) of each latency,
+//! `MIB` (256) of log, `DISK` a folder on a disk (target), `MANY` (10000) services of the group `many`, `MANYPAIRS` (1000).
 #![forbid(unsafe_code)]
 
+mod guard;
+mod latency;
 mod logging;
-mod supervision;
+mod peer;
+mod process;
 mod table;
+mod thousand;
+mod tree;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The folder of a set of programs, and what to call it.
-pub struct Programs {
-    /// How it is called in the table.
-    pub label: &'static str,
-    /// Where its binaries are.
-    pub bin: PathBuf,
+/// What is common to all groups.
+pub struct Bench {
+    /// The benchmark's own folder, in memory; the guard removes it.
+    pub place: PathBuf,
+    /// Another one, on a disk.
+    pub disk: PathBuf,
+    /// Cargo's target folder.
+    pub target: PathBuf,
+    /// The benchmark's own programs.
+    pub own: PathBuf,
 }
 
-type Row = fn(&Programs, &Programs) -> std::io::Result<table::Line>;
+type Group = fn(&Bench) -> io::Result<()>;
 
-const ROWS: [(&str, Row); 6] = [
-    ("memory", supervision::memory),
-    ("start", supervision::start),
-    ("restart", supervision::restart),
-    ("svstat", supervision::svstat),
-    ("multilog-t", logging::with_labels),
-    ("multilog", logging::without_labels),
+/// The groups; the last one only where it is asked for: it takes its time.
+const GROUPS: [(&str, Group); 5] = [
+    ("thousand", thousand::thousand),
+    ("pairs", thousand::pairs),
+    ("latency", latency::latency),
+    ("multilog", logging::multilog),
+    ("many", thousand::many),
 ];
+const USUAL: usize = 4;
 
 fn main() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    let ours = Programs { label: "ours", bin: root.join("skynet/bin") };
-    let theirs = Programs { label: "daemontools", bin: root.join("tests/peers/usr/bin") };
-    for programs in [&ours, &theirs] {
-        if !programs.bin.join("svscan").exists() {
-            let bin = programs.bin.display();
-            eprintln!("bench: no programs in {bin}: run `make build` and `tests/setup` first");
-            return ExitCode::from(111);
-        }
-    }
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = wanted.iter().find(|w| ROWS.iter().all(|(name, _)| name != w)) {
-        let known = ROWS.map(|(name, _)| name).join(" ");
-        eprintln!("bench: no row called {unknown}; there are: {known}");
+    if let Some(unknown) = wanted.iter().find(|wanted| GROUPS.iter().all(|(name, _)| name != wanted)) {
+        let known = GROUPS.map(|(name, _)| name).join(", ");
+        eprintln!("bench: fatal: no group called {unknown} (there are {known})");
         return ExitCode::from(100);
     }
-    println!("{}", table::HEAD);
-    for (name, row) in ROWS {
-        if !wanted.is_empty() && !wanted.iter().any(|w| w == name) {
-            continue;
-        }
-        match row(&ours, &theirs) {
-            Ok(line) => println!("{line}"),
-            Err(e) => {
-                eprintln!("bench: {name}: {e}");
-                return ExitCode::from(111);
-            }
+    let ended = match guard::places() {
+        None => target().and_then(|target| guard::guard(&target)),
+        Some(places) => bench(places, &wanted).map(|()| ExitCode::SUCCESS),
+    };
+    ended.unwrap_or_else(|e| {
+        eprintln!("bench: fatal: {e}");
+        ExitCode::from(111)
+    })
+}
+
+/// Cargo's target folder, in which this very program is.
+fn target() -> io::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    Ok(own.ancestors().nth(2).unwrap_or(Path::new("/")).to_owned())
+}
+
+fn bench([place, disk]: [PathBuf; 2], wanted: &[String]) -> io::Result<()> {
+    let target = target()?;
+    let own = std::env::current_exe()?.with_file_name("");
+    let bench = Bench { place, disk, target, own };
+    if !bench.target.join("skynet/bin/svscan").exists() {
+        return Err(io::Error::other("our programs are not built; run `make build`"));
+    }
+    for (i, (name, group)) in GROUPS.iter().enumerate() {
+        let is_wanted =
+            if wanted.is_empty() { i < USUAL } else { wanted.iter().any(|wanted| wanted == name) };
+        if is_wanted {
+            group(&bench).map_err(|e| io::Error::new(e.kind(), format!("{name}: {e}")))?;
         }
     }
-    ExitCode::SUCCESS
+    Ok(())
+}
+
+/// A size from the environment.
+///
+/// # Errors
+/// What is no number.
+pub fn size(variable: &str, usual: usize) -> io::Result<usize> {
+    let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else { return Ok(usual) };
+    let number = value.to_str().and_then(|value| value.parse().ok()).filter(|number| *number > 0);
+    number.ok_or_else(|| io::Error::other(format!("{variable}={} is no number above 0", value.display())))
 }
