@@ -7,7 +7,7 @@ TOOLS   := envdir fghack pgrphack readproctitle setlock softlimit svscanboot tai
 SMALLFLAGS := -C target-feature=+crt-static -C relocation-model=static
 DYNAMIC := setuidgid envuidgid exo skynet skynet-broker
 
-.PHONY: help build demo test bench fuzz lint doc clean
+.PHONY: help build demo test chaos bench fuzz lint doc clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -24,6 +24,11 @@ test: ## gets what the tests need, builds, runs all tests
 	tests/setup
 	$(MAKE) --no-print-directory build
 	tests/run
+
+chaos: ## every chaos test for SECONDS each (60), and its line of figures
+	tests/setup
+	$(MAKE) --no-print-directory build
+	SKYNET_CHAOS_SECONDS=$(or $(SECONDS),60) tests/run -p tests --test '*chaos*' -- --nocapture
 
 demo: build ## shows the main job on real input, in this terminal
 	@demo/need-python

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use unix::fds;
-use unix::process::Pidfd;
+use unix::process::{Identity, Pidfd};
 
 /// The pipes, by service.
 #[derive(Default)]
@@ -36,8 +36,8 @@ pub fn descriptor(part: Part) -> i32 {
 
 impl Pairs {
     /// The end for a part of a service that is to be started: of the pipe that a living `witness`, a supervise of
-    /// the other part, has; else of the one that is held; else of the one that the service or the logger in these
-    /// directories still has; else of a new one.
+    /// the other part, has; else of the one that is held; else of the one that anybody in these directories still
+    /// has; else of a new one.
     ///
     /// # Errors
     /// What opening it or making a pipe reports.
@@ -87,14 +87,21 @@ impl Witness<'_> {
     }
 }
 
-/// The pipe that a service, or else its logger, still has, as far as their records are to be believed.
+/// The pipe that somebody of a pair still has: a supervise, the service or its logger, as far as their records are to
+/// be believed.
 fn from_processes(dir: &Path) -> Option<OwnedFd> {
     [(Part::Main, dir.to_owned()), (Part::Log, dir.join(names::LOG))].into_iter().find_map(|(part, dir)| {
-        if !holder::is_ours(&dir, &[".", names::SUPERVISE, names::STATUS]) {
-            return None;
-        }
-        let who = client::status(&dir).ok()?.more?.identity?;
-        let pidfd = Pidfd::of(&who).ok()?;
-        Witness { part, pid: who.pid, pidfd: Some(&pidfd) }.pipe()
+        [holder::recorded(&dir), child(&dir)].into_iter().flatten().find_map(|who| {
+            let pidfd = Pidfd::of(&who).ok()?;
+            Witness { part, pid: who.pid, pidfd: Some(&pidfd) }.pipe()
+        })
     })
+}
+
+/// The process that runs in a directory by its status.
+fn child(dir: &Path) -> Option<Identity> {
+    holder::is_ours(dir, &[".", names::SUPERVISE, names::STATUS])
+        .then(|| client::status(dir).ok())??
+        .more?
+        .identity
 }

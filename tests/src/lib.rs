@@ -8,6 +8,7 @@
 //! | [`programs`] | `ours` and `theirs`: one suite for both |
 //! | [`service`] | service directories, and their state as a reader of `supervise/` sees it |
 //! | [`waiting`] | waiting for a condition, never for a time |
+//! | [`chaos`] | chance told by a seed, how long chaos lasts, numbered lines |
 //! | [`mask`] | transcripts without pids and times |
 //! | [`broker`] | a virtual host of a RabbitMQ node, or of our own broker in the sandbox |
 //! | [`participant`] | a participant under exo, and workitems for it |
@@ -23,6 +24,7 @@
 
 pub mod amqp;
 pub mod broker;
+pub mod chaos;
 pub mod mask;
 pub mod participant;
 pub mod process;

@@ -11,35 +11,17 @@ use amq_protocol::protocol::AMQPClass;
 use amq_protocol::protocol::basic::{self, AMQPProperties};
 use broker::*;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 use tests::Sandbox;
 use tests::broker::Broker;
+use tests::chaos::{self, Chance};
 use tests::stage::{Heard, Stage};
-
-/// A number that looks like chance and is told by its seed (xorshift64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
 
 #[test]
 fn what_was_confirmed_survives_kill_9_at_any_instant() {
-    let clock =
-        || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |t| t.as_nanos() as u64);
-    let seed = number("SKYNET_CHAOS_SEED").unwrap_or_else(clock) | 1;
-    let length = Duration::from_secs(number("SKYNET_CHAOS_SECONDS").unwrap_or(10));
+    let (seed, length) = (chaos::seed(), chaos::time(10));
     println!("SKYNET_CHAOS_SEED={seed}");
-    let mut chance = Chance(seed);
+    let mut chance = Chance::new(seed);
     let sandbox = Sandbox::new();
     let mut broker = Broker::skynet(&sandbox);
     let (mut sent, mut confirmed, mut kills) = (0_u64, BTreeSet::new(), 0);
@@ -86,5 +68,9 @@ fn what_was_confirmed_survives_kill_9_at_any_instant() {
     let lost: Vec<_> = confirmed.difference(&there).collect();
     assert!(lost.is_empty(), "confirmed and lost: {lost:?} (SKYNET_CHAOS_SEED={seed})");
     assert!(kills > 0 && !confirmed.is_empty());
-    println!("{kills} kills, {sent} published, {} confirmed, {} there", confirmed.len(), there.len());
+    println!(
+        "skynet-broker killed: {kills} kills, {sent} published, {} confirmed, {} there",
+        confirmed.len(),
+        there.len()
+    );
 }

@@ -1,5 +1,7 @@
 //! multilog killed with -9 at random moments, while numbered lines come as fast as they go: what may be missing
 //! then is what one read held, nothing comes twice or out of its order, and the pipe goes to the next multilog.
+//!
+//! SKYNET_CHAOS_SECONDS (default 6) says how long, SKYNET_CHAOS_SEED makes the same choices again.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 mod multilog;
@@ -8,11 +10,10 @@ use multilog::old_logs;
 use std::io::{PipeReader, PipeWriter, Write};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+use tests::chaos::{self, Chance};
 use tests::{Running, Sandbox};
 
-/// How long it goes on; SKYNET_CHAOS_SECONDS says otherwise.
-const SECONDS: u64 = 6;
 /// Bytes of one log.
 const SIZE: usize = 20_000;
 /// "at most one read", which is never more than a log holds; and the beginning of a line of which it held less than
@@ -24,35 +25,38 @@ const LOGS: [&str; 2] = ["plain", "processed"];
 
 #[test]
 fn kill_9_at_any_moment_loses_at_most_one_read() {
-    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
-    let seconds = std::env::var("SKYNET_CHAOS_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(SECONDS);
+    let (seed, time) = (chaos::seed(), chaos::time(6));
+    let mut chance = Chance::new(seed);
     let sandbox = Sandbox::new();
     let (reader, writer) = std::io::pipe().unwrap();
     let over = AtomicBool::new(false);
     let (kills, written) = std::thread::scope(|scope| {
-        let service = scope.spawn(|| serve(writer, Random(seed ^ 0x9e37_79b9), &over));
-        let kills = kill(&sandbox, &reader, &mut Random(seed), Duration::from_secs(seconds), &over);
+        let other = chance.fork();
+        let service = scope.spawn(|| serve(writer, other, &over));
+        let kills = kill(&sandbox, &reader, &mut chance, time, &over);
         (kills, service.join().unwrap())
     });
     let lost: Vec<_> = LOGS.map(|log| check(&sandbox, log, written, kills, seed)).into();
-    eprintln!("{kills} kills, {written} lines, {lost:?} of them lost");
-    assert!(kills > seconds as usize * 2, "{kills} kills are too few to tell");
+    println!(
+        "multilog killed: {kills} kills, {written} lines, {lost:?} of them lost (SKYNET_CHAOS_SEED={seed})"
+    );
+    assert!(kills as u64 > time.as_secs() * 2, "{kills} kills are too few to tell");
 }
 
 /// The service: numbered lines, in pieces and with pauses, until it is over.
-fn serve(mut pipe: PipeWriter, mut random: Random, over: &AtomicBool) -> usize {
+fn serve(mut pipe: PipeWriter, mut chance: Chance, over: &AtomicBool) -> usize {
     let mut number = 0;
     while !over.load(Ordering::Relaxed) {
         let mut block = vec![];
-        for _ in 0..random.below(800) {
+        for _ in 0..chance.below(800) {
             block.extend(line(number));
             number += 1;
         }
-        for piece in block.chunks(1 + random.below(1 << 16)) {
+        for piece in block.chunks(1 + chance.below(1 << 16) as usize) {
             pipe.write_all(piece).unwrap();
         }
         // Sometimes as fast as it goes, sometimes with time for multilog to fall asleep.
-        std::thread::sleep(Duration::from_millis(random.below(8) as u64));
+        std::thread::sleep(Duration::from_millis(chance.below(8)));
     }
     number
 }
@@ -61,7 +65,7 @@ fn serve(mut pipe: PipeWriter, mut random: Random, over: &AtomicBool) -> usize {
 fn kill(
     sandbox: &Sandbox,
     pipe: &PipeReader,
-    random: &mut Random,
+    chance: &mut Chance,
     time: Duration,
     over: &AtomicBool,
 ) -> usize {
@@ -69,7 +73,7 @@ fn kill(
     let mut kills = 0;
     while Instant::now() < end {
         let mut multilog = start(sandbox, pipe);
-        std::thread::sleep(Duration::from_micros(random.below(60_000) as u64));
+        std::thread::sleep(Duration::from_micros(chance.below(60_000)));
         let done = multilog.kill();
         // A processor that was just being started has the lock of the one before until it runs.
         let locked = done.code == Some(111) && done.err.contains("unable to lock directory");
@@ -114,13 +118,13 @@ fn check(sandbox: &Sandbox, log: &str, written: usize, kills: usize, seed: u64) 
         rest = text[whole..].to_owned();
         for line in text[..whole].lines() {
             let Some(number) = number(line) else { continue };
-            assert!(number >= next, "seed {seed}: {number} in {log}/{name} after {next}");
+            assert!(number >= next, "SKYNET_CHAOS_SEED={seed}: {number} in {log}/{name} after {next}");
             let missing: usize = (next..number).map(|number| self::line(number).len()).sum();
             // A line of which a part is there counts whole here.
             let most = killed * ONE_READ + 2 * LONGEST;
             assert!(
                 missing == 0 || missing <= most,
-                "seed {seed}: {missing} bytes before {number} in {log}/{name} by {killed} kills"
+                "SKYNET_CHAOS_SEED={seed}: {missing} bytes before {number} in {log}/{name} by {killed} kills"
             );
             lost += number - next;
             gaps += usize::from(number > next);
@@ -129,19 +133,7 @@ fn check(sandbox: &Sandbox, log: &str, written: usize, kills: usize, seed: u64) 
         }
         killed += usize::from(name.ends_with(".u"));
     }
-    assert_eq!(next, written, "seed {seed}: the last line is in {log}");
-    assert!(gaps <= kills, "seed {seed}: {gaps} gaps in {log} by {kills} kills");
+    assert_eq!(next, written, "SKYNET_CHAOS_SEED={seed}: the last line is in {log}");
+    assert!(gaps <= kills, "SKYNET_CHAOS_SEED={seed}: {gaps} gaps in {log} by {kills} kills");
     lost
-}
-
-/// xorshift64
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
-    }
 }

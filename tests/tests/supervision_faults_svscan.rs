@@ -119,6 +119,30 @@ fn kill_9_of_svscan_both_supervises_and_the_logger_loses_no_line_in_the_pipe() {
     assert_eq!(pair.pipe(), before);
 }
 
+/// The same, where the supervise of the logger is the one who lives: its end of the pair is started second.
+#[test]
+fn kill_9_of_all_but_the_supervise_of_the_logger_loses_no_line_in_the_pipe() {
+    let sandbox = Sandbox::new();
+    let mut pair = Pair::new(&sandbox);
+    let mut first = svscan(&sandbox);
+    pair.log_numbers(1, 10);
+    let before = pair.pipe();
+    let (service, logger) = (pair.service.wait_until_up(), pair.log.wait_until_up());
+    let (main, log) = pair.supervises();
+    // The supervise that is to stay starts no other logger meanwhile.
+    signal(log, Signal::SIGSTOP);
+    first.kill();
+    for pid in [main, logger, service] {
+        kill(&sandbox, pid);
+    }
+    let _second = svscan(&sandbox);
+    pair.service.wait_until_another(service);
+    signal(log, Signal::SIGCONT);
+    pair.log.wait_until_another(logger);
+    pair.log_numbers(11, 20);
+    assert_eq!(pair.pipe(), before);
+}
+
 /// "no writer meets SIGPIPE": the supervises hold both ends.
 #[test]
 fn kill_9_of_svscan_and_the_logger_the_service_meets_no_sigpipe() {
