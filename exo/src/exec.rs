@@ -8,6 +8,7 @@ use crate::workers::{Job, Order, Outcome, Report, Workers};
 use config::Settings;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use state::lines::Lines;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::io;
@@ -19,7 +20,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::info;
 use workitem::answer::answer;
-use workitem::{ErrorInfo, forget};
+use workitem::{ErrorInfo, forget, safe_name};
 
 /// How many last lines of standard error become the message.
 const LAST_LINES: usize = 5;
@@ -37,18 +38,21 @@ const FORCED: Duration = Duration::from_secs(1);
 pub struct ExecWorkers {
     settings: Arc<Settings>,
     environment: Vec<(OsString, OsString)>,
+    lines: Arc<Lines>,
     reports: UnboundedSender<Report>,
     groups: Arc<Mutex<HashMap<u64, Pid>>>,
 }
 
 impl ExecWorkers {
-    /// Workers whose programs get these variables too. Must be called within a tokio runtime.
+    /// Workers whose programs get these variables too; what the programs say is kept in `lines`. Must be called within
+    /// a tokio runtime.
     pub fn new(
         settings: Arc<Settings>,
         environment: Vec<(OsString, OsString)>,
+        lines: Arc<Lines>,
         reports: UnboundedSender<Report>,
     ) -> Self {
-        Self { settings, environment, reports, groups: Arc::default() }
+        Self { settings, environment, lines, reports, groups: Arc::default() }
     }
 
     /// TERM, and KILL where that does not end it.
@@ -82,11 +86,11 @@ impl Workers for ExecWorkers {
         match order {
             Order::Handle(job) => {
                 let (settings, reports) = (Arc::clone(&self.settings), self.reports.clone());
-                let groups = Arc::clone(&self.groups);
+                let (groups, lines) = (Arc::clone(&self.groups), Arc::clone(&self.lines));
                 let child = start(&settings, &self.environment, &job);
                 tokio::spawn(async move {
                     let id = job.id;
-                    let outcome = handle(&settings, job, child, &groups).await;
+                    let outcome = handle(&settings, job, child, &groups, &lines).await;
                     // The session is over: nobody wants to know.
                     let _ = reports.send(Report::Done { id, outcome });
                 });
@@ -105,6 +109,7 @@ async fn handle(
     job: Job,
     child: io::Result<Child>,
     groups: &Mutex<HashMap<u64, Pid>>,
+    lines: &Lines,
 ) -> Outcome {
     let mut child = match child {
         Ok(child) => child,
@@ -118,7 +123,7 @@ async fn handle(
     if let Some(pid) = pid {
         lock().insert(job.id, pid);
     }
-    let talked = talk(&mut child, &job, settings).await;
+    let talked = talk(&mut child, &job, settings, lines).await;
     lock().remove(&job.id);
     match talked {
         Ok(talk) if talk.too_long => {
@@ -166,7 +171,7 @@ struct Talk {
 
 /// Feeds the program, and reads what it answers and what it says, all at once: none of its pipes may fill up. When
 /// it has ended, whatever it left behind in its group has a moment to let go of the pipes, and is killed.
-async fn talk(child: &mut Child, job: &Job, settings: &Settings) -> io::Result<Talk> {
+async fn talk(child: &mut Child, job: &Job, settings: &Settings, lines: &Lines) -> io::Result<Talk> {
     let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
     let mut stdin = child.stdin.take().ok_or_else(broken)?;
     let stdout = child.stdout.take().ok_or_else(broken)?;
@@ -188,7 +193,7 @@ async fn talk(child: &mut Child, job: &Job, settings: &Settings) -> io::Result<T
         done
     };
     let (status, done) = {
-        let pipes = async { tokio::join!(feed, read, listen(stderr, job, &settings.name, &mut last)) };
+        let pipes = async { tokio::join!(feed, read, listen(stderr, job, &settings.name, lines, &mut last)) };
         tokio::pin!(pipes);
         tokio::select! {
             ((), done, ()) = &mut pipes => (child.wait().await?, done),
@@ -212,8 +217,9 @@ fn kill(group: Option<Pid>) {
 }
 
 /// Passes what the program says on to the log, and keeps the last lines. A line without an end is cut in pieces.
-async fn listen(stderr: ChildStderr, job: &Job, name: &str, last: &mut VecDeque<String>) {
-    let mut stderr = BufReader::new(stderr);
+async fn listen(stderr: ChildStderr, job: &Job, name: &str, lines: &Lines, last: &mut VecDeque<String>) {
+    let (mut stderr, sid) = (BufReader::new(stderr), job.fei.sid());
+    let key = safe_name(&sid);
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -223,6 +229,7 @@ async fn listen(stderr: ChildStderr, job: &Job, name: &str, last: &mut VecDeque<
         }
         let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line)).into_owned();
         info!("{name} {}: {text}", job.fei.wfid);
+        lines.say(&key, "INFO", &text);
         last.push_back(text);
         if last.len() > LAST_LINES {
             last.pop_front();

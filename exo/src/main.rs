@@ -20,6 +20,7 @@ use config::{Home, Settings};
 use nix::sys::stat::{Mode, umask};
 use session::exec::ExecWorkers;
 use session::{log, session as sessions};
+use state::lines::Lines;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -136,7 +137,10 @@ fn work(settings: Settings, environment: identity::Environment) -> Result<(), St
         .map_err(|e| format!("cannot start: {e}"))?;
     runtime.block_on(async {
         let (reports, inbox) = tokio::sync::mpsc::unbounded_channel();
-        let workers = ExecWorkers::new(Arc::new(settings.clone()), environment, reports);
-        sessions::run(settings, workers, inbox).await.map_err(|e| format!("cannot receive signals: {e}"))
+        let lines = Arc::new(Lines::new(&settings.state));
+        let workers = ExecWorkers::new(Arc::new(settings.clone()), environment, Arc::clone(&lines), reports);
+        sessions::run(settings, lines, workers, inbox)
+            .await
+            .map_err(|e| format!("cannot receive signals: {e}"))
     })
 }

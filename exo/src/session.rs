@@ -8,8 +8,10 @@
 //! | `control` | questions about workitems in hand, and cancelling them |
 //! | `keeper` | journal, failed store, history, live status |
 //! | `limits` | how long a handler may take, how large a process may become |
+//! | `about` | what is told of a failure besides the workitem |
 //! | `in_hand`, `item` | a workitem in hand, and what is noted of it |
 
+mod about;
 mod control;
 mod ended;
 mod in_hand;
@@ -28,7 +30,9 @@ use in_hand::InHand;
 use keeper::Keeper;
 use limits::Limits;
 use state::failed::Kind;
+use state::lines::Lines;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -62,12 +66,14 @@ struct Signals {
     int: Signal,
 }
 
-/// Runs a participant until it is told to stop. Must be called within a tokio runtime.
+/// Runs a participant until it is told to stop. What its workers say of a workitem is in `lines`. Must be called within
+/// a tokio runtime.
 ///
 /// # Errors
 /// When signals cannot be received.
 pub async fn run<W: Workers>(
     settings: Settings,
+    lines: Arc<Lines>,
     workers: W,
     mut reports: UnboundedReceiver<Report>,
 ) -> std::io::Result<()> {
@@ -77,7 +83,7 @@ pub async fn run<W: Workers>(
         usr1: signal(SignalKind::user_defined1())?,
         int: signal(SignalKind::interrupt())?,
     };
-    let mut session = Session::new(settings, workers);
+    let mut session = Session::new(settings, lines, workers);
     session.limits.warn(&session.settings);
     while session.turn(&mut reports, &mut signals).await {}
     session.workers.order(Order::Stop);
@@ -89,7 +95,7 @@ pub async fn run<W: Workers>(
 }
 
 impl<W: Workers> Session<W> {
-    fn new(settings: Settings, workers: W) -> Self {
+    fn new(settings: Settings, lines: Arc<Lines>, workers: W) -> Self {
         let link = Link::open(air::Options {
             name: format!("exo {}", settings.name),
             urls: settings.amqp.iter().map(|url| url.secret().to_owned()).collect(),
@@ -105,7 +111,7 @@ impl<W: Workers> Session<W> {
         });
         Self {
             machine: Machine::new(settings.concurrency as usize, settings.grace),
-            keeper: Keeper::new(&settings),
+            keeper: Keeper::new(&settings, lines, workers.versions()),
             limits: Limits::new(&settings),
             rules: judge::rules(&settings),
             link,

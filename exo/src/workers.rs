@@ -2,6 +2,7 @@
 
 use crate::machine::Id;
 pub use air::rpc::workitems::Progress;
+use std::collections::BTreeMap;
 use workitem::{ErrorInfo, Fei};
 
 /// A workitem to be handled.
@@ -92,6 +93,11 @@ pub trait Workers {
     /// How far the work on a workitem is, as it was last told.
     fn progress(&self, _id: Id) -> Option<Progress> {
         None
+    }
+
+    /// What they run on, for whoever looks into a failure: names and versions.
+    fn versions(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`words`] | error words as daemontools prints them |
 //! | [`signals`] | signals as readable descriptor (self-pipe) |
 //! | [`kept`] | signal handlers that somebody else in the process may have replaced |
+//! | [`fault`] | what is said of a fault that ends the process, in a file and in the log |
 //! | [`awake`] | waiting for descriptors and signals at once, without allocation |
 //! | [`launch`] | a child that executes only once it is on record |
 //! | [`process`] | who a pid is (start time, boot id), pidfds, reaping |
@@ -22,6 +23,7 @@
 pub mod awake;
 pub mod before_main;
 pub mod execution;
+pub mod fault;
 pub mod fds;
 pub mod handed;
 pub mod inherited;

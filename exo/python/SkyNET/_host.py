@@ -15,10 +15,11 @@ from SkyNET import _address, _errors, _load, _log, _reply
 from SkyNET.Control import Cancelled, ParticipantCtrl, WorkItemCtrl
 
 
-def load(settings_json):
-    """Loads, constructs and starts the handler that the settings name."""
+def load(settings_json, fault=None):
+    """Loads, constructs and starts the handler that the settings name. `fault` is the descriptor for what is said of a
+    fault that ends the process."""
     settings = json.loads(settings_json)
-    log = _log.install(settings["name"], settings.get("log_format") == "json", settings.get("log_level"))
+    log = _log.install(settings["name"], settings.get("log_format") == "json", settings.get("log_level"), fault)
     exo = _load.exoskeleton(settings, log)
     try:
         host = Host(exo, settings)
@@ -73,6 +74,20 @@ class Host(object):
         """`progress(id, fraction, text)` is told how far the work on a workitem has got."""
         self._progress = progress
 
+    def set_keeper(self, keep):
+        """`keep(id, level, bytes)` keeps what is said for a workitem in hand."""
+        _log.keep(keep)
+
+    def versions(self):
+        """What the handler runs on: the interpreter, and the packages it has imported that say their version."""
+        found = {"python": "%s, %s" % (sys.version.split()[0], sys.executable)}
+        for name, module in list(sys.modules.items()):
+            about = getattr(module, "__dict__", {})
+            version, place = about.get("__version__"), about.get("__file__")
+            if "." not in name and isinstance(version, str) and "-packages" in str(place):
+                found[name] = _errors.clean(version)
+        return found
+
     def _send(self, body):
         if self._publish is None:
             raise RuntimeError("send_to_engine works from the first workitem on")
@@ -106,7 +121,7 @@ class Host(object):
         here = self._in_hand.get(id)
         if here is None:
             return None
-        said = self._control("status", here.wid)
+        said = self._control("status", id, here.wid)
         progress = here.wid.__dict__.get("_progress")
         try:
             return json.dumps({"status": said, "progress": progress}, allow_nan=False)
@@ -120,7 +135,7 @@ class Host(object):
         if here is None:
             return False
         here.wid.cancelled = True
-        self._control("cancel", here.wid)
+        self._control("cancel", id, here.wid)
         if force:
             with self._lock:
                 if self._in_hand.get(id) is here:
@@ -128,10 +143,10 @@ class Host(object):
                     _raise_in(here.thread, type(here.forced))
         return True
 
-    def _control(self, message, wid):
+    def _control(self, message, id, wid):
         ctrl = WorkItemCtrl(message)
         ctrl.wid = wid
-        with _log.about(wid.wfid):
+        with _log.about(wid.wfid, id):
             try:
                 return self._exo.on_control(ctrl)
             except BaseException:
@@ -150,7 +165,7 @@ class Host(object):
             wid._on_progress = lambda fraction, text: self._progress(id, fraction, text)
         fei = wid.to_h().get("fei")
         fei = dict(fei) if isinstance(fei, dict) else None
-        with _log.about(wid.wfid, handled=True):
+        with _log.about(wid.wfid, id, handled=True):
             error = self._work(id, wid)
             return self._answer(wid, fei, error)
 

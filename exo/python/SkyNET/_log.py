@@ -3,6 +3,7 @@
 Everything goes to a copy of descriptor 1, so that a handler may close that, or put something else there.
 """
 
+import functools
 import io
 import logging
 import os
@@ -18,16 +19,20 @@ _IN_HAND = []
 _LONGEST = 1 << 20
 
 
-def _wfid():
-    """The wfid of this thread's workitem; a thread that the handler made works for the only one there is."""
-    wfid = getattr(_local, "wfid", None)
-    if wfid is None and len(_IN_HAND) == 1:
-        wfid = _IN_HAND[0]
-    return wfid
+def _mine():
+    """What this thread works for (an `about`); a thread that the handler made works for the only workitem there is."""
+    mine = getattr(_local, "mine", None)
+    if mine is None:
+        in_hand = _IN_HAND[:]
+        mine = in_hand[0] if len(in_hand) == 1 else None
+    return mine
 
 
 class _Out(object):
     """Where lines go, and the form of a line."""
+
+    #: `keep(id, level, bytes)` keeps what is said for a workitem, for the time after this process.
+    keep = None
 
     def __init__(self, name, as_json):
         self._fd, self._name, self._as_json = os.dup(sys.__stdout__.fileno()), name, as_json
@@ -44,7 +49,10 @@ class _Out(object):
 
     def say(self, level, text):
         """Writes each line of the text."""
-        wfid = _wfid()
+        mine = _mine()
+        wfid = mine.wfid if mine is not None else None
+        if self.keep is not None and mine is not None and mine.id is not None:
+            self.keep(mine.id, level, text.encode("utf-8", "backslashreplace"))
         form = self._json if self._as_json else self._plain
         rest = memoryview("".join(form(level, wfid, line) for line in text.split("\n")).encode("utf-8", "backslashreplace"))
         with self._lock:
@@ -219,8 +227,9 @@ class Logger(logging.Logger):
         self.info(*args, **more)
 
 
-def install(name, as_json=False, level=None):
-    """Sends all output of this process through here; returns the participant's logger."""
+def install(name, as_json=False, level=None, fault=None):
+    """Sends all output of this process through here; returns the participant's logger. What is said of a fault that ends
+    the process goes to the descriptor `fault`, where there is one."""
     out = _Out(name, as_json)
     sys.stdout, sys.stderr = Lines(out, "INFO", 1), Lines(out, "ERROR", 2)
     Logger.out = out
@@ -229,11 +238,32 @@ def install(name, as_json=False, level=None):
     logging.root.setLevel(logging.INFO)
     logging.captureWarnings(True)
     import faulthandler
-    faulthandler.enable(out.fd)
+    faulthandler.enable(out.fd if fault is None else fault)
+    _tell_of_exit(out)
     log = logging.getLogger(name)
     if level:
         _set_level(log, level)
     return log
+
+
+def keep(call):
+    """`call(id, level, bytes)` is told what is said for a workitem in hand."""
+    Logger.out.keep = call
+
+
+def _tell_of_exit(out):
+    """Has os._exit, which ends the process in the midst of everything, say who called it."""
+    import traceback
+    leave, pid = os._exit, os.getpid()
+
+    @functools.wraps(leave)
+    def _exit(status):
+        if os.getpid() == pid:
+            stack = "".join(traceback.format_stack(sys._getframe(1), 3)).rstrip()
+            out.say("ERROR", "os._exit(%r) was called, which ends the process at once:\n%s" % (status, stack))
+        leave(status)
+
+    os._exit = _exit
 
 
 def _set_level(log, level):
@@ -253,14 +283,14 @@ def flush():
 class about(object):
     """While a workitem is in hand: its wfid goes before each line of this thread."""
 
-    def __init__(self, wfid, handled=False):
-        self._wfid = str(wfid) if wfid else ""
+    def __init__(self, wfid, id=None, handled=False):
+        self.wfid, self.id = str(wfid) if wfid else "", id
         self._handled = handled
 
     def __enter__(self):
-        self._before, _local.wfid = getattr(_local, "wfid", None), self._wfid
+        self._before, _local.mine = getattr(_local, "mine", None), self
         if self._handled:
-            _IN_HAND.append(self._wfid)
+            _IN_HAND.append(self)
 
     def __exit__(self, *_):
         for stream in (sys.stdout, sys.stderr):
@@ -268,6 +298,6 @@ class about(object):
                 stream.flush()
             except Exception:
                 pass  # a stream that the handler put there itself, and closed
-        _local.wfid = self._before
+        _local.mine = self._before
         if self._handled:
-            _IN_HAND.remove(self._wfid)
+            _IN_HAND.remove(self)

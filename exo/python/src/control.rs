@@ -6,11 +6,13 @@ use pyo3::prelude::*;
 use serde_json::Value;
 use session::machine::Id;
 use session::workers::{Order, Progress, Workers};
-use std::collections::HashMap;
+use state::lines::Lines;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use workitem::{Fei, safe_name};
 
 /// How many such threads there may be.
 const AT_ONCE: usize = 64;
@@ -42,19 +44,65 @@ impl Board {
     }
 }
 
+/// Keeps what is said for the workitems in hand. Called with the interpreter held only, so that no child that a handler
+/// forks finds the lock taken.
+#[pyclass]
+#[derive(Clone)]
+pub struct Keeping {
+    lines: Arc<Lines>,
+    keys: Arc<Mutex<HashMap<Id, String>>>,
+}
+
+#[pymethods]
+impl Keeping {
+    fn __call__(&self, id: Id, level: String, text: &[u8]) {
+        if let Some(key) = self.lock().get(&id) {
+            self.lines.say(key, &level, &String::from_utf8_lossy(text));
+        }
+    }
+}
+
+impl Keeping {
+    /// Keeps it among these.
+    pub fn new(lines: Arc<Lines>) -> Self {
+        Self { lines, keys: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Id, String>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is in hand from now on.
+    pub fn begin(&self, id: Id, fei: &Fei) {
+        self.lock().insert(id, safe_name(&fei.sid()).into_owned());
+    }
+
+    /// It is done.
+    pub fn end(&self, id: Id) {
+        self.lock().remove(&id);
+    }
+}
+
 /// The way to the threads that hold the interpreter: work for those that handle it, and words for the handler beside
 /// them, as one that is busy must hear them too.
 pub struct Hands {
     orders: Sender<Order>,
     host: Arc<Py<PyAny>>,
     board: Board,
+    versions: BTreeMap<String, String>,
     threads: Arc<AtomicUsize>,
 }
 
 impl Hands {
     /// Hands that give work to whoever receives these orders.
-    pub fn new(orders: Sender<Order>, host: Py<PyAny>, board: Board) -> Self {
-        Self { orders, host: Arc::new(host), board, threads: Arc::default() }
+    /// `versions`: what the handler runs on.
+    pub fn new(
+        orders: Sender<Order>,
+        host: Py<PyAny>,
+        board: Board,
+        versions: BTreeMap<String, String>,
+    ) -> Self {
+        Self { orders, host: Arc::new(host), board, versions, threads: Arc::default() }
     }
 
     /// Does something with the interpreter, on a thread of its own. One that cannot be had is not waited for: what
@@ -94,6 +142,10 @@ impl Workers for Hands {
 
     fn progress(&self, id: Id) -> Option<Progress> {
         self.board.lock().get(&id).cloned()
+    }
+
+    fn versions(&self) -> BTreeMap<String, String> {
+        self.versions.clone()
     }
 }
 

@@ -8,13 +8,15 @@ mod control;
 mod publish;
 
 use config::Settings;
-use control::{Board, Hands};
+use control::{Board, Hands, Keeping};
 use publish::Publisher;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use session::workers::{Job, Order, Outcome, Report};
 use session::{log, session as sessions};
+use state::lines::Lines;
+use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -40,10 +42,13 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     let text = read_settings(fd).map_err(|e| PyRuntimeError::new_err(format!("no settings: {e}")))?;
     let settings: Settings = serde_json::from_str(&text)
         .map_err(|e| PyRuntimeError::new_err(format!("cannot read the settings: {e}")))?;
-    let host = match load(py, &text) {
+    let lines = Arc::new(Lines::new(&settings.state));
+    let fault = keep_faults(py, &lines, &settings)?;
+    let host = match load(py, &text, fault) {
         Ok(host) => host,
         Err(fatal) => {
             say_fatal(py, &fatal);
+            lines.remove();
             return Ok(TROUBLE);
         }
     };
@@ -55,14 +60,17 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     let others = settings.concurrency.saturating_sub(1);
     let board = Board::default();
     host.call_method1(py, "set_progress", (board.clone(),))?;
-    let hands = Hands::new(orders, host.clone_ref(py), board.clone());
-    let session = std::thread::spawn(move || hold_session(settings, hands, outbox));
+    let keeping = Keeping::new(Arc::clone(&lines));
+    host.call_method1(py, "set_keeper", (keeping.clone(),))?;
+    let versions = host.call_method0(py, "versions")?.extract(py)?;
+    let hands = Hands::new(orders, host.clone_ref(py), board.clone(), versions);
+    let session = std::thread::spawn(move || hold_session(settings, lines, hands, outbox));
     for _ in 0..others {
         let (host, inbox, reports) = (host.clone_ref(py), Arc::clone(&inbox), reports.clone());
-        let board = board.clone();
-        std::thread::spawn(move || Python::attach(|py| work(py, &host, &inbox, &reports, &board)));
+        let (board, keeping) = (board.clone(), keeping.clone());
+        std::thread::spawn(move || Python::attach(|py| work(py, &host, &inbox, &reports, &board, &keeping)));
     }
-    work(py, &host, &inbox, &reports, &board);
+    work(py, &host, &inbox, &reports, &board, &keeping);
     call_lifecycle(py, &host, "stop");
     Ok(py.detach(|| session.join()).unwrap_or(TROUBLE))
 }
@@ -75,9 +83,23 @@ fn read_settings(fd: i32) -> std::io::Result<String> {
     unix::secret::receive(fd)
 }
 
-fn load(py: Python<'_>, settings: &str) -> PyResult<Py<PyAny>> {
-    let host = py.import("SkyNET._host")?.call_method1("load", (settings,))?;
+fn load(py: Python<'_>, settings: &str, fault: Option<i32>) -> PyResult<Py<PyAny>> {
+    let host = py.import("SkyNET._host")?.call_method1("load", (settings, fault))?;
     Ok(host.unbind())
+}
+
+/// The descriptor that the interpreter is to use when a fault ends the process: what it says there stays, and is shown
+/// in the log too. Without one it speaks to the log only.
+fn keep_faults(py: Python<'_>, lines: &Lines, settings: &Settings) -> PyResult<Option<i32>> {
+    // It must come after us: the environment may have enabled it already.
+    py.import("faulthandler")?.call_method0("disable")?;
+    let prefix = match settings.log_format.as_str() {
+        "json" => String::new(),
+        _ => format!("ERROR {}: ", settings.name),
+    };
+    let log = std::io::stdout().as_fd().try_clone_to_owned();
+    let shown = lines.fault_file().and_then(|file| unix::fault::show(file, log?, &prefix));
+    Ok(shown.ok())
 }
 
 /// One clear line, then the traceback.
@@ -93,7 +115,12 @@ fn say_fatal(py: Python<'_>, fatal: &PyErr) {
 }
 
 /// The session's thread. When the session is over and a handler still holds the process, it is ended.
-fn hold_session(settings: Settings, hands: Hands, outbox: UnboundedReceiver<Report>) -> i32 {
+fn hold_session(
+    settings: Settings,
+    lines: Arc<Lines>,
+    hands: Hands,
+    outbox: UnboundedReceiver<Report>,
+) -> i32 {
     let guard = match log::start(&settings.name, &settings.log_format) {
         Ok(guard) => guard,
         Err(e) => {
@@ -108,7 +135,7 @@ fn hold_session(settings: Settings, hands: Hands, outbox: UnboundedReceiver<Repo
             return TROUBLE;
         }
     };
-    let code = match runtime.block_on(sessions::run(settings, hands, outbox)) {
+    let code = match runtime.block_on(sessions::run(settings, lines, hands, outbox)) {
         Ok(()) => 0,
         Err(e) => {
             println!("exo: fatal: cannot receive signals: {e}");
@@ -150,6 +177,7 @@ fn work(
     inbox: &Mutex<Receiver<Order>>,
     reports: &UnboundedSender<Report>,
     board: &Board,
+    keeping: &Keeping,
 ) {
     loop {
         let order = py.detach(|| inbox.lock().ok().and_then(|inbox| inbox.recv().ok()));
@@ -157,8 +185,10 @@ fn work(
             Some(Order::Handle(job)) => {
                 let id = job.id;
                 keep_signals(py, host);
+                keeping.begin(id, &job.fei);
                 let outcome = handle(py, host, job);
                 board.forget(id);
+                keeping.end(id);
                 // The session is over: nobody wants to know.
                 let _ = reports.send(Report::Done { id, outcome });
             }

@@ -80,8 +80,8 @@ impl<W: Workers> Session<W> {
         }
         let Some(item) = self.in_hand.get(&id).and_then(|in_hand| in_hand.item.as_ref()) else { return };
         let about = item.about(kind, &error.message, answered);
-        let sid = item.sid.clone();
-        match self.keeper.keep_failure(about, &sid, came, details) {
+        let (sid, log) = (item.sid.clone(), self.keeper.said(item));
+        match self.keeper.keep_failure(about, &sid, came, details, &log) {
             Ok(place) => error!("{name}{wfid}: {}; kept in {place}", error.message),
             Err(e) => error!("{name}{wfid}: {}; cannot keep it: {e}", error.message),
         }

@@ -91,16 +91,19 @@ impl<W: Workers> Session<W> {
     /// It has ended the process too often: answered with an error, and kept with its history.
     fn give_up(&mut self, in_hand: &mut InHand, key: Key, forget: bool) -> Ask {
         let Some(item) = &mut in_hand.item else { return Ask::Handle(key) };
+        let words = self.keeper.last_words(item);
         let message = format!(
-            "the participant ended {} times while it worked on this workitem: given up",
-            item.crashes()
+            "the participant ended {} times while it worked on this workitem ({}): given up",
+            item.crashes(),
+            words.cause
         );
-        let trace = item.attempt_history();
+        let mut trace = item.attempt_history();
+        trace.extend(words.fault.lines().map(str::to_owned));
         item.end(history::Outcome::Crashed, &message);
         let about = item.about(Kind::Crash, &message, !forget);
         let (sid, wfid) = (item.sid.clone(), item.wfid.clone());
         let name = self.settings.name.clone();
-        match self.keeper.keep_failure(about, &sid, &in_hand.body, &trace.join("\n")) {
+        match self.keeper.keep_failure(about, &sid, &in_hand.body, &trace.join("\n"), &words.log) {
             Ok(place) => error!("{name} {wfid}: {message}; kept in {place}"),
             Err(e) => error!("{name} {wfid}: {message}; cannot keep it: {e}"),
         }
@@ -150,7 +153,7 @@ impl<W: Workers> Session<W> {
             Some(item) => item.about(Kind::Invalid, reason, false),
             None => About { kind: Kind::Unusable, reason: reason.to_owned(), ..About::default() },
         };
-        let kept = self.keeper.keep_failure(about, what, &in_hand.body, "");
+        let kept = self.keeper.keep_failure(about, what, &in_hand.body, "", "");
         match &kept {
             Ok(place) => warn!("{name}: {what} message: {reason}; kept in {place} and acknowledged"),
             Err(e) => error!(

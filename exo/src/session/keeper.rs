@@ -1,15 +1,18 @@
 //! Keeps what must not be lost and what people look at: journal, failed store, history, live status.
 
+use super::about::{self, LastWords};
 use super::item::Item;
 use config::Settings;
-use state::failed::{About, FailedStore, Failure, environment};
+use state::failed::{About, FailedStore, Failure};
 use state::history::Writer;
-use state::journal::{Found, Journal};
+use state::journal::{Attempt, Found, Journal};
+use state::lines::Lines;
 use state::live::{InFlight, Live, LiveFile};
 use state::machine_id::Process;
 use state::{Micros, moment};
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 use workitem::safe_name;
@@ -23,6 +26,10 @@ pub struct Keeper {
     queue: String,
     journal: Journal,
     failed: FailedStore,
+    lines: Arc<Lines>,
+    /// Of what this process consists, and its environment: the same in every failure.
+    versions: BTreeMap<String, String>,
+    environment: BTreeMap<String, String>,
     history: Option<Writer>,
     live: Option<LiveFile>,
     written: Option<Instant>,
@@ -35,8 +42,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// What cannot be kept is said, and keeps nobody from working; only the journal does.
-    pub fn new(settings: &Settings) -> Self {
+    /// What cannot be kept is said, and keeps nobody from working; only the journal does. `workers`: what they run on.
+    pub fn new(settings: &Settings, lines: Arc<Lines>, workers: BTreeMap<String, String>) -> Self {
         let (name, folder) = (settings.name.clone(), &settings.state);
         let sayer = name.clone();
         let say = Box::new(move |line: String| warn!("{sayer}: {line}"));
@@ -50,6 +57,9 @@ impl Keeper {
             queue: settings.queue.clone(),
             journal: Journal::new(folder, settings.journal_sync),
             failed: FailedStore::new(folder, settings.failed.max as usize, settings.failed.size),
+            lines,
+            versions: about::versions(settings, workers),
+            environment: about::variables(),
             history: history.ok(),
             live: live.ok(),
             written: None,
@@ -122,13 +132,14 @@ impl Keeper {
         }
     }
 
-    /// Keeps a failure; returns where.
+    /// Keeps a failure, with what was said for it in this process; returns where.
     pub fn keep_failure(
         &mut self,
         about: About,
         name: &str,
         body: &[u8],
         traceback: &str,
+        log: &str,
     ) -> io::Result<String> {
         let about = About {
             when: moment::now(),
@@ -136,16 +147,31 @@ impl Keeper {
             queue: self.queue.clone(),
             host: self.host.clone(),
             pid: std::process::id(),
-            versions: versions(),
-            environment: environment(std::env::vars()),
+            versions: self.versions.clone(),
+            environment: self.environment.clone(),
             ..about
         };
-        let failure = Failure { about: &about, name: &safe_name(name), body, traceback, log: "" };
+        let failure = Failure { about: &about, name: &safe_name(name), body, traceback, log };
         let kept = self.failed.keep(&failure)?;
         if kept.removed > 0 {
             info!("{}: the failed store is full: removed the oldest {}", self.name, kept.removed);
         }
         Ok(kept.place.display().to_string())
+    }
+
+    /// What was said for a workitem that this process has in hand.
+    pub fn said(&self, item: &Item) -> String {
+        let given = item.started.unwrap_or(Micros::MAX);
+        about::log(&self.lines.of(std::process::id(), given, &safe_name(&item.sid)))
+    }
+
+    /// How the processes ended that had a workitem in hand before, as far as they could say.
+    pub fn last_words(&self, item: &Item) -> LastWords {
+        let key = safe_name(&item.sid);
+        LastWords::of(&item.attempts, |attempt: &Attempt| {
+            let (pid, given) = (attempt.pid, attempt.started);
+            (self.lines.of(pid, given, &key), self.lines.fault(pid, given))
+        })
     }
 
     /// It is over: its row goes into the history.
@@ -215,23 +241,9 @@ impl Keeper {
 
     /// The end in order; `settled` = the broker has all that we acknowledged.
     pub fn close(self, settled: bool) {
+        self.lines.remove();
         if settled {
             self.journal.close();
         }
     }
-}
-
-fn versions() -> BTreeMap<String, String> {
-    let os = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let os = os.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or_default();
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();
-    [
-        ("exo", env!("CARGO_PKG_VERSION").to_owned()),
-        ("system", os.trim_matches('"').to_owned()),
-        ("kernel", kernel.trim().to_owned()),
-        ("program", program.display().to_string()),
-    ]
-    .map(|(name, version)| (name.to_owned(), version))
-    .into()
 }
