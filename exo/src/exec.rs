@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::io;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
@@ -40,7 +40,17 @@ pub struct ExecWorkers {
     environment: Vec<(OsString, OsString)>,
     lines: Arc<Lines>,
     reports: UnboundedSender<Report>,
-    groups: Arc<Mutex<HashMap<u64, Pid>>>,
+    groups: Arc<Groups>,
+}
+
+/// The programs that run.
+type Groups = Mutex<HashMap<u64, Group>>;
+
+/// A program and all that it has started.
+struct Group {
+    leader: Pid,
+    /// Why it was told to end.
+    cancelled: Option<String>,
 }
 
 impl ExecWorkers {
@@ -56,13 +66,15 @@ impl ExecWorkers {
     }
 
     /// TERM, and KILL where that does not end it.
-    fn cancel(&self, id: u64, force: bool) {
+    fn cancel(&self, id: u64, force: bool, reason: &str) {
         let groups = Arc::clone(&self.groups);
-        let signal = move |groups: &Mutex<HashMap<u64, Pid>>, signal| {
-            let groups = groups.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Some(group) = groups.get(&id) {
+        let reason = reason.to_owned();
+        let signal = move |groups: &Groups, signal| {
+            let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(group) = groups.get_mut(&id) {
+                group.cancelled.get_or_insert_with(|| reason.clone());
                 // One that has just ended needs no signal.
-                let _ = killpg(*group, signal);
+                let _ = killpg(group.leader, signal);
             }
         };
         signal(&groups, Signal::SIGTERM);
@@ -73,10 +85,10 @@ impl ExecWorkers {
     }
 
     fn signal_all(&self, signal: Signal) {
-        let groups = self.groups.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         for group in groups.values() {
             // One that has just ended needs no signal.
-            let _ = killpg(*group, signal);
+            let _ = killpg(group.leader, signal);
         }
     }
 }
@@ -95,7 +107,7 @@ impl Workers for ExecWorkers {
                     let _ = reports.send(Report::Done { id, outcome });
                 });
             }
-            Order::Cancel { id, force, .. } => self.cancel(id, force),
+            Order::Cancel { id, force, reason } => self.cancel(id, force, &reason),
             // A program is asked by nobody: its answer is what it writes at its end.
             Order::Ask { .. } => {}
             Order::Die => self.signal_all(Signal::SIGTERM),
@@ -108,7 +120,7 @@ async fn handle(
     settings: &Settings,
     job: Job,
     child: io::Result<Child>,
-    groups: &Mutex<HashMap<u64, Pid>>,
+    groups: &Groups,
     lines: &Lines,
 ) -> Outcome {
     let mut child = match child {
@@ -119,12 +131,12 @@ async fn handle(
         }
     };
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
-    let lock = || groups.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(pid) = pid {
-        lock().insert(job.id, pid);
+    let lock = || groups.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(leader) = pid {
+        lock().insert(job.id, Group { leader, cancelled: None });
     }
     let talked = talk(&mut child, &job, settings, lines).await;
-    lock().remove(&job.id);
+    let cancelled = lock().remove(&job.id).and_then(|group| group.cancelled);
     match talked {
         Ok(talk) if talk.too_long => {
             failed(settings, &job, format!("its answer is longer than max_body, {} bytes", settings.max_body))
@@ -136,9 +148,10 @@ async fn handle(
         },
         Ok(Talk { status, last, .. }) => {
             let said = last.join("\n");
-            let message =
-                if said.is_empty() { describe(status) } else { format!("{}: {said}", describe(status)) };
-            failed(settings, &job, message)
+            let how = describe(status);
+            let parts = [cancelled.unwrap_or_default(), how, said];
+            let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            failed(settings, &job, parts.join(": "))
         }
         Err(e) => failed(settings, &job, format!("cannot talk to the program: {e}")),
     }

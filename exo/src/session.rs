@@ -22,7 +22,7 @@ mod limits;
 mod link;
 
 use crate::control::Control;
-use crate::machine::{Action, Event, Id, Machine};
+use crate::machine::{Action, Event, Id, Machine, Phase};
 use crate::workers::{Job, Order, Outcome, Report, Workers};
 use air::Link;
 use config::Settings;
@@ -33,7 +33,7 @@ use state::failed::Kind;
 use state::lines::Lines;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{info, warn};
@@ -207,31 +207,25 @@ impl<W: Workers> Session<W> {
             let running = self.machine.running().filter_map(|id| self.in_hand.get(&id)?.item.as_ref());
             self.keeper.write_live(running);
         }
-        for (id, after) in self.limits.take_soft() {
-            let wfid = self.wfid(id);
-            let reason = format!("longer than soft_timeout ({} s)", after.as_secs());
+        for id in self.limits.take_soft() {
+            let reason = self.limits.soft();
+            warn!("{}{}: has been running {reason}: told to stop", self.settings.name, self.wfid(id));
             self.workers.order(Order::Cancel { id, force: true, reason });
-            warn!(
-                "{}{wfid}: has been running for {} s, more than soft_timeout",
-                self.settings.name,
-                after.as_secs()
-            );
         }
         match self.limits.take_hard() {
-            Some((id, after)) => self.timed_out(id, after),
+            Some(id) => self.timed_out(id),
             None => Some(Event::Due),
         }
     }
 
     /// A program is killed. A handler cannot be made to stop: its workitem is answered, and the process makes room
     /// for another.
-    fn timed_out(&mut self, id: Id, after: Duration) -> Option<Event> {
-        let message = format!("the handler took longer than hard_timeout ({} s)", after.as_secs());
-        let error = self.error_info(message.clone());
+    fn timed_out(&mut self, id: Id) -> Option<Event> {
+        let reason = self.limits.hard();
+        let error = self.error_info(format!("the handler took {reason}"));
         if self.settings.exec.is_empty() {
-            self.limits.restart(format!("{} is beyond hard_timeout", self.wfid(id).trim_start()));
+            self.limits.restart(format!("the handler is still at work on {}", self.wfid(id).trim_start()));
         } else {
-            let reason = message.clone();
             self.workers.order(Order::Cancel { id, force: true, reason });
         }
         self.done(id, Outcome::Failed { left: None, error, details: String::new() }, Kind::Timeout)
@@ -239,6 +233,10 @@ impl<W: Workers> Session<W> {
 
     /// Ends the process in order where a limit asks for a new one. False = over.
     fn within_limits(&mut self) -> bool {
+        if matches!(self.machine.phase(), Phase::Draining { .. }) {
+            // It ends anyway; to be told again would shorten the grace.
+            return true;
+        }
         match self.limits.take_restart(self.keeper.count()) {
             Some(reason) => {
                 info!("{}: {reason}: finishing what runs, to be started anew", self.settings.name);

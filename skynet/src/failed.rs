@@ -2,6 +2,7 @@
 
 use crate::brokers;
 use crate::cli::admin::Failed as Args;
+use crate::history;
 use crate::paint;
 use crate::participant;
 use crate::say::{self, say};
@@ -12,11 +13,13 @@ use crate::trouble::{Outcome, Trouble, cannot};
 use crate::units::iso;
 use nix::unistd::{User, geteuid};
 use serde_json::{Value, json};
-use state::failed::{Entry, FailedStore};
+use state::failed::{About, Entry, FailedStore, Kind};
 use state::moment;
 use std::path::Path;
 use std::time::SystemTime;
+use workitem::answer::answer;
 use workitem::compose::timestamp;
+use workitem::{Incoming, parse};
 
 /// What is to be done with entries, and to which participant they belong.
 type Entries = Vec<(String, Entry)>;
@@ -42,8 +45,9 @@ pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
         return if args.retry { retry(tree, &entries) } else { drop_all(entries) };
     }
     match (json, args.entry.is_some()) {
-        (true, _) => {
-            let all: Vec<_> = entries.iter().map(as_json).collect();
+        (true, one) => {
+            let all: Vec<_> =
+                entries.iter().map(|entry| if one { all_as_json(entry) } else { as_json(entry) }).collect();
             say::json(&all).map_err(cannot("write", "the result"))?;
         }
         (false, true) => entries.iter().try_for_each(show)?,
@@ -80,6 +84,22 @@ fn as_json((participant, entry): &(String, Entry)) -> Value {
     })
 }
 
+/// The same with all there is to know.
+fn all_as_json(entry: &(String, Entry)) -> Value {
+    let (about, mut all) = (&entry.1.about, as_json(entry));
+    all["queue"] = json!(about.queue);
+    all["redelivered"] = json!(about.redelivered);
+    all["started"] = json!(about.started.map(|at| iso(moment::time(at))));
+    all["host"] = json!(about.host);
+    all["pid"] = json!(about.pid);
+    all["versions"] = json!(about.versions);
+    all["environment"] = json!(about.environment);
+    all["traceback"] = json!(entry.1.traceback().ok());
+    all["log"] = json!(entry.1.log().ok());
+    all["message"] = json!(entry.1.workitem().ok().map(|body| String::from_utf8_lossy(&body).into_owned()));
+    all
+}
+
 fn list(entries: &Entries) {
     if entries.is_empty() {
         say!("no failed workitem");
@@ -114,18 +134,35 @@ fn list(entries: &Entries) {
 
 fn show((name, entry): &(String, Entry)) -> Result<(), Trouble> {
     let about = &entry.about;
-    say!("{name}: {}", about.reason);
+    say!("{name}: {}", shown(&about.reason));
     say!("  when       {} ({}, attempt {})", iso(moment::time(about.when)), about.kind.word(), about.attempt);
-    say!("  workitem   {} of {}", about.sid, if about.workflow.is_empty() { "?" } else { &about.workflow });
-    say!("  place      {}", entry.place.display());
-    say!("  answered   {}", if about.answered { "yes, with the error" } else { "no" });
+    if let Some(started) = about.started {
+        let took = format!(", failed after {}", history::micros(about.when - started));
+        let took = if about.kind == Kind::Crash { ", the last time" } else { &took };
+        say!("  started    {}{took}", iso(moment::time(started)));
+    }
+    if !about.sid.is_empty() {
+        let workflow = if about.workflow.is_empty() { "?" } else { &about.workflow };
+        say!("  workitem   {} of {}", shown(&about.sid), shown(workflow));
+    }
+    say!(
+        "  queue      {}{}",
+        about.queue,
+        if about.redelivered { ", had been delivered before" } else { "" }
+    );
+    say!("  process    {} on {}", about.pid, about.host);
+    say!("  done       {}", what_was_done(about));
     for retry in entry.retries() {
         say!("  retried    {} by {}", iso(moment::time(retry.when)), retry.by);
     }
     for (program, version) in &about.versions {
-        say!("  version    {program} {version}");
+        say!("  version    {program} {}", shown(version));
     }
+    say!("  place      {}", entry.place.display());
     let reading = || cannot("read", entry.place.display());
+    let variables =
+        about.environment.iter().map(|(name, value)| format!("{name}={}\n", value.escape_debug()));
+    section("environment", &variables.collect::<String>());
     section("traceback", &entry.traceback().map_err(reading())?);
     section("log", &entry.log().map_err(reading())?);
     let body = entry.workitem().map_err(reading())?;
@@ -136,11 +173,33 @@ fn show((name, entry): &(String, Entry)) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// What SkyNET did about it, in a few words.
+fn what_was_done(about: &About) -> String {
+    let engine = match (about.answered, about.kind) {
+        (true, _) => "the engine was sent the error",
+        (false, Kind::Unusable) => "taken from the queue; nobody could be answered",
+        (false, _) => "nothing was sent to the engine, as the workitem asks for (forget)",
+    };
+    match about.kind {
+        Kind::Crash => format!(
+            "given up after {} attempts, so that others are worked on; {engine}",
+            about.attempts.len()
+        ),
+        Kind::Timeout => format!("not waited for any longer; {engine}"),
+        Kind::Exception | Kind::Invalid | Kind::Unusable => engine.to_owned(),
+    }
+}
+
 fn section(title: &str, text: &str) {
     if !text.trim().is_empty() {
         say!("{title}:");
-        text.lines().for_each(|line| say!("  {line}"));
+        text.lines().for_each(|line| say!("  {}", shown(line)));
     }
+}
+
+/// The text without what a terminal would obey.
+fn shown(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}")
 }
 
 /// Puts workitems back on their queues, as new work: with a new `dispatched_at`.
@@ -185,12 +244,11 @@ fn retry(tree: &Tree, entries: &Entries) -> Outcome {
     Ok(code)
 }
 
-/// The workitem as if it had been sent now; `None` for what is no workitem.
+/// The workitem as if it had been sent now; `None` for what is no workitem. All else keeps its bytes.
 fn dispatched_now(body: &[u8]) -> Option<Vec<u8>> {
-    let mut workitem: Value = serde_json::from_slice(body).ok()?;
-    let fields = workitem.get_mut("fields")?.as_object_mut()?;
-    fields.insert("dispatched_at".to_owned(), json!(timestamp(SystemTime::now())));
-    Some(workitem.to_string().into_bytes())
+    let Ok(Incoming::Workitem(header)) = parse(body) else { return None };
+    let now = json!({"fields": {"dispatched_at": timestamp(SystemTime::now())}});
+    answer(body, &header.fei, now.to_string().as_bytes()).ok()
 }
 
 fn drop_all(entries: Entries) -> Outcome {
@@ -208,12 +266,12 @@ mod tests {
 
     #[test]
     fn a_workitem_that_is_put_back_differs_in_its_time_only() {
-        let body = br#"{"b":1,"fields":{"z":1,"dispatched_at":"old","a":2},"a":null}"#;
-        let back: Value = serde_json::from_slice(&dispatched_now(body).unwrap()).unwrap();
-        assert_ne!(back["fields"]["dispatched_at"], "old");
-        assert_eq!(back.as_object().unwrap().keys().collect::<Vec<_>>(), ["b", "fields", "a"]);
-        assert_eq!((&back["fields"]["z"], &back["fields"]["a"]), (&json!(1), &json!(2)));
-        for bad in [&b"x"[..], b"{}", b"{\"fields\": 7}"] {
+        let body = r#"{"b":1,"fields":{"z":1e400,"dispatched_at":"old","a":"\ud800"},"fei":{"wfid":"w","expid":"0"}}"#;
+        let back = String::from_utf8(dispatched_now(body.as_bytes()).unwrap()).unwrap();
+        let (before, after) = body.split_once("old").unwrap();
+        let now = back.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        assert!(now.is_some_and(|now| now.ends_with(" UTC")), "{back}");
+        for bad in [&b"x"[..], b"{}", b"{\"fields\": 7}", br#"{"fields": {}}"#] {
             assert!(dispatched_now(bad).is_none());
         }
     }

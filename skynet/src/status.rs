@@ -14,6 +14,7 @@ use crate::units::{age, iso};
 use crate::waiting::{Waiting, Woken};
 use serde::Serialize;
 use state::live::Live;
+use state::moment;
 use std::time::Duration;
 
 /// Exit codes: all up; something is down; no such participant.
@@ -49,6 +50,9 @@ pub struct Row {
     in_flight: Option<usize>,
     done: Option<u64>,
     failed: Option<u64>,
+    consuming: Option<bool>,
+    consuming_since: Option<String>,
+    work: Option<String>,
     queue: Option<String>,
     queue_ready: Option<u32>,
     queue_consumers: Option<u32>,
@@ -116,6 +120,7 @@ fn once(tree: &Tree, names: &[String], json: bool) -> Outcome {
     } else {
         let cells: Vec<_> = rows.iter().map(Row::cells).collect();
         render(&COLUMNS, &cells, terminal_width(), paint::wanted()).lines().for_each(|line| say!("{line}"));
+        rows.iter().filter_map(Row::hindrance).for_each(|line| say!("{line}"));
     }
     if let Some(trouble) = trouble {
         eprintln!("skynet: note: no lengths of queues: {trouble}");
@@ -170,6 +175,9 @@ impl Row {
             in_flight: live.as_ref().map(|live| live.in_flight.len()),
             done: live.as_ref().map(|live| live.done),
             failed: live.as_ref().map(|live| live.failed),
+            consuming: live.as_ref().map(|live| live.consuming),
+            consuming_since: live.as_ref().map(|live| iso(moment::time(live.consuming_since))),
+            work: live.as_ref().map(|live| live.state.clone()),
             queue: queue.map(|(queue, _)| queue.clone()),
             queue_ready: found.map(|queue| queue.ready),
             queue_consumers: found.map(|queue| queue.consumers),
@@ -177,13 +185,29 @@ impl Row {
         }
     }
 
+    /// Why a process that runs does not do its work, in a line.
+    fn hindrance(&self) -> Option<String> {
+        let work = self.work.as_deref()?;
+        // Of one that consumes, there is more to say where its replies have to wait.
+        if !matches!(self.condition, Condition::Up(_)) || (self.consuming? && !work.contains("replies wait"))
+        {
+            return None;
+        }
+        let since = self.consuming_since.as_deref().filter(|_| self.consuming == Some(false));
+        let since = since.map_or_else(String::new, |since| format!(" (since {since})"));
+        Some(format!("{}: {}{since}", self.name, work.replace(char::is_control, " ")))
+    }
+
     fn cells(&self) -> Vec<Cell> {
         let (word, _, colour) = tell(self.condition);
-        let listens = match (self.condition, self.queue_consumers) {
-            (Condition::Up(_), Some(0)) => Cell::coloured("no", Colour::Bad),
-            (_, Some(0)) => Cell::plain("no"),
-            (_, Some(_)) => Cell::plain("yes"),
-            (_, None) => Cell::plain("-"),
+        // What the process says of itself comes first: another may consume from the same queue.
+        let listens = match (self.condition, self.consuming, self.queue_consumers) {
+            (Condition::Up(_), Some(false), _) | (Condition::Up(_), None, Some(0)) => {
+                Cell::coloured("no", Colour::Bad)
+            }
+            (_, Some(false), _) | (_, None, Some(0)) => Cell::plain("no"),
+            (_, Some(true), _) | (_, None, Some(_)) => Cell::plain("yes"),
+            (_, None, None) => Cell::plain("-"),
         };
         vec![
             Cell::plain(&self.name),

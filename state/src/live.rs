@@ -29,6 +29,8 @@ pub struct Live {
     pub state: String,
     /// Whether it takes work.
     pub consuming: bool,
+    /// Since when it does, or does not.
+    pub consuming_since: Micros,
     /// What handlers have in hand.
     pub in_flight: Vec<InFlight>,
     /// How many workitems this process has finished without an error.

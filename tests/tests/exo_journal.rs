@@ -306,7 +306,7 @@ fn an_exception_leaves_everything_there_is_to_know_and_no_secret() {
     assert_eq!((about.sid.as_str(), about.workflow.as_str()), ("0_0!s!w1", "test"));
     assert!(entry.traceback().unwrap().contains("line 3, in handle_wi"));
     assert_eq!(entry.workitem().unwrap(), workitem("w1", json!({"text": "x"})).as_bytes());
-    assert!(about.versions.contains_key("exo") && about.environment.contains_key("PATH"), "{about:?}");
+    assert!(about.versions.contains_key("skynet") && about.environment.contains_key("PATH"), "{about:?}");
     for file in fs::read_dir(&entry.place).unwrap() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
         assert!(!text.contains("s3cret-word") && !text.contains("a-test's"), "{text}");

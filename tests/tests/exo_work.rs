@@ -81,10 +81,11 @@ fn unusable_messages_are_parked_and_do_not_hold_up_the_rest(p: Participant) {
     assert_eq!(replies.receive_json()["fei"]["wfid"], "w2");
     let mut reasons = p.failed();
     reasons.sort();
-    assert_eq!(reasons.len(), 3, "{reasons:?}");
+    assert_eq!(reasons.len(), 4, "{reasons:?}");
     assert!(reasons[0].starts_with("no usable fei"), "{reasons:?}");
     assert!(reasons[1].starts_with("not JSON"), "{reasons:?}");
     assert!(reasons[2].starts_with("not UTF-8"), "{reasons:?}");
+    assert!(reasons[3].starts_with("unusable workitem"), "{reasons:?}");
     exo.signal(Signal::SIGTERM);
     exo.finish();
     assert_eq!(client.depth("sizer"), 0);

@@ -33,7 +33,21 @@ def load(settings_json, fault=None):
         raise _errors.fatal('ParticipantHandler refused "start"', e, settings["code"])
     if _free_signals():
         host.signals_replaced([])
+    signal.signal(_WAKE, _woken)
     return host
+
+
+#: Wakes the main thread where it waits in a system call; nobody else uses it.
+_WAKE = signal.SIGRTMAX - 1
+#: What is to be raised in the main thread.
+_PENDING = []
+
+
+def _woken(*_):
+    pending = _PENDING[:]
+    del _PENDING[:]
+    if pending:
+        raise pending[0]
 
 
 def _free_signals():
@@ -191,7 +205,7 @@ class Host(object):
             error = e
             self._end(id, here)
         if isinstance(error, Cancelled) and here.forced is not None:
-            return here.forced.with_traceback(error.__traceback__)
+            return here.forced.with_traceback(_until_woken(error.__traceback__))
         return error
 
     def _end(self, id, here):
@@ -223,10 +237,27 @@ class Host(object):
 
 
 def _raise_in(thread, cls):
-    """Raises an exception in another thread, when that next runs Python; None takes it back."""
+    """Raises an exception in another thread, when that next runs Python; None takes it back. The main thread, which has
+    the handler unless there are several at once, is woken for it."""
+    if thread == threading.main_thread().ident:
+        _PENDING[:] = [cls] if cls is not None else []
+        if cls is not None:
+            signal.pthread_kill(thread, _WAKE)
+        return
     import ctypes
     raised = ctypes.py_object(cls) if cls is not None else None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
+
+
+def _until_woken(tb):
+    """The traceback without our own last frame."""
+    last = tb
+    while last is not None and last.tb_next is not None:
+        if last.tb_next.tb_frame.f_code is _woken.__code__:
+            last.tb_next = None
+        else:
+            last = last.tb_next
+    return tb
 
 
 def _leave(error):

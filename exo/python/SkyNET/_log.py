@@ -259,7 +259,9 @@ def _tell_of_exit(out):
     @functools.wraps(leave)
     def _exit(status):
         if os.getpid() == pid:
-            stack = "".join(traceback.format_stack(sys._getframe(1), 3)).rstrip()
+            ours = os.path.dirname(__file__)
+            frames = [f for f in traceback.extract_stack(sys._getframe(1)) if os.path.dirname(f.filename) != ours]
+            stack = "".join(traceback.format_list(frames[-5:])).rstrip()
             out.say("ERROR", "os._exit(%r) was called, which ends the process at once:\n%s" % (status, stack))
         leave(status)
 

@@ -115,7 +115,8 @@ impl Item {
             sid: self.sid.clone(),
             wfid: self.wfid.clone(),
             workflow: self.workflow.clone(),
-            started: self.started,
+            // Of one that is not started any more: when the last process was given it.
+            started: self.started.or_else(|| self.attempts.last().map(|attempt| attempt.started)),
             attempt: self.attempt(),
             attempts: self.attempts.clone(),
             redelivered: self.redelivered,

@@ -92,9 +92,12 @@ impl<W: Workers> Session<W> {
     fn give_up(&mut self, in_hand: &mut InHand, key: Key, forget: bool) -> Ask {
         let Some(item) = &mut in_hand.item else { return Ask::Handle(key) };
         let words = self.keeper.last_words(item);
+        let times = match item.crashes() {
+            0 | 1 => String::new(),
+            times => format!(" {times} times"),
+        };
         let message = format!(
-            "the participant ended {} times while it worked on this workitem ({}): given up",
-            item.crashes(),
+            "the participant ended{times} while it worked on this workitem ({}): given up",
             words.cause
         );
         let mut trace = item.attempt_history();
@@ -124,11 +127,26 @@ impl<W: Workers> Session<W> {
     /// Answers with an error what cannot be worked on.
     fn refuse(&mut self, in_hand: &mut InHand, fei: Fei, reason: &str) -> Ask {
         let key = key(&fei, &in_hand.body);
-        warn!("{} {}: {reason}; answered with an error", self.settings.name, fei.wfid);
-        in_hand.fei = Some(fei);
-        if let Some(item) = &mut in_hand.item {
-            item.end(history::Outcome::Invalid, reason);
+        let about = match &mut in_hand.item {
+            Some(item) => {
+                item.end(history::Outcome::Invalid, reason);
+                item.about(Kind::Invalid, reason, true)
+            }
+            None => About {
+                kind: Kind::Unusable,
+                reason: reason.to_owned(),
+                sid: fei.sid(),
+                wfid: fei.wfid.clone(),
+                answered: true,
+                ..About::default()
+            },
+        };
+        let (name, wfid) = (&self.settings.name, &fei.wfid);
+        match self.keeper.keep_failure(about, &fei.sid(), &in_hand.body, "", "") {
+            Ok(place) => warn!("{name} {wfid}: {reason}; answered with an error; kept in {place}"),
+            Err(e) => warn!("{name} {wfid}: {reason}; answered with an error; cannot keep it: {e}"),
         }
+        in_hand.fei = Some(fei);
         match with_error(&in_hand.body, &self.error_info(reason.to_owned())) {
             Ok(reply) => {
                 in_hand.body = reply;

@@ -20,6 +20,14 @@ use workitem::safe_name;
 /// The live status is written at most so often.
 const LIVE: Duration = Duration::from_secs(1);
 
+/// Whether we take work, in words too, and since when it is so.
+#[derive(Clone)]
+struct State {
+    consuming: bool,
+    since: Micros,
+    words: String,
+}
+
 /// A participant's state folder, as its exo uses it.
 pub struct Keeper {
     name: String,
@@ -36,7 +44,7 @@ pub struct Keeper {
     changed: bool,
     since: Micros,
     host: String,
-    state: (bool, String),
+    state: State,
     done: u64,
     problems: u64,
 }
@@ -66,7 +74,11 @@ impl Keeper {
             changed: true,
             since: moment::now(),
             host: host.unwrap_or_default(),
-            state: (false, "not consuming: not connected yet".into()),
+            state: State {
+                consuming: false,
+                since: moment::now(),
+                words: "not consuming: not connected yet".into(),
+            },
             done: 0,
             problems: 0,
             name,
@@ -127,6 +139,7 @@ impl Keeper {
 
     /// That this process ends is no crash.
     pub fn stopping(&mut self) {
+        self.state(false, "not consuming: told to stop, finishing what runs".into());
         if let Err(e) = self.journal.stopping() {
             warn!("{}: cannot write into the journal that we stop: {e}", self.name);
         }
@@ -192,7 +205,10 @@ impl Keeper {
 
     /// Whether we take work, and why not.
     pub fn state(&mut self, consuming: bool, words: String) {
-        self.state = (consuming, words);
+        if consuming != self.state.consuming {
+            (self.state.consuming, self.state.since) = (consuming, moment::now());
+        }
+        self.state.words = words;
         (self.changed, self.written) = (true, None);
     }
 
@@ -217,7 +233,7 @@ impl Keeper {
             since: item.started.unwrap_or_default(),
             attempt: item.attempt(),
         });
-        let (consuming, state) = self.state.clone();
+        let State { consuming, since: consuming_since, words: state } = self.state.clone();
         // The next change writes it again; a full disk has more important things to say.
         let _ = file.write(&Live {
             participant: self.name.clone(),
@@ -228,6 +244,7 @@ impl Keeper {
             queue: self.queue.clone(),
             state,
             consuming,
+            consuming_since,
             in_flight: in_flight.collect(),
             done: self.done,
             failed: self.problems,

@@ -41,8 +41,7 @@ impl Limits {
     /// Says at the start what may surprise later.
     pub fn warn(&self, settings: &Settings) {
         if self.hard.is_zero() || self.hard > CONSUMER_TIMEOUT {
-            let hard =
-                if self.hard.is_zero() { "not set".into() } else { format!("{} s", self.hard.as_secs()) };
+            let hard = if self.hard.is_zero() { "not set".into() } else { seconds(self.hard) };
             warn!(
                 "{}: hard_timeout is {hard}: RabbitMQ's consumer_timeout (30 minutes unless configured) gives longer work to another while it runs",
                 settings.name
@@ -71,24 +70,33 @@ impl Limits {
     }
 
     /// Those that are beyond `soft_timeout` and were not told yet.
-    pub fn take_soft(&mut self) -> Vec<(Id, Duration)> {
+    pub fn take_soft(&mut self) -> Vec<Id> {
         let soft = self.soft;
         let late = |begun: &Instant| !soft.is_zero() && begun.elapsed() >= soft;
         let mut found = vec![];
-        for (id, (begun, said)) in self.running.iter_mut().filter(|(_, (begun, said))| !said && late(begun)) {
+        for (id, (_, said)) in self.running.iter_mut().filter(|(_, (begun, said))| !said && late(begun)) {
             *said = true;
-            found.push((*id, begun.elapsed()));
+            found.push(*id);
         }
         found
     }
 
     /// One that is beyond `hard_timeout`.
-    pub fn take_hard(&mut self) -> Option<(Id, Duration)> {
+    pub fn take_hard(&mut self) -> Option<Id> {
         let late = |begun: &Instant| !self.hard.is_zero() && begun.elapsed() >= self.hard;
-        let (id, after) =
-            self.running.iter().find_map(|(id, (begun, _))| late(begun).then(|| (*id, begun.elapsed())))?;
+        let id = self.running.iter().find_map(|(id, (begun, _))| late(begun).then_some(*id))?;
         self.running.remove(&id);
-        Some((id, after))
+        Some(id)
+    }
+
+    /// What is said of one that is beyond `soft_timeout`.
+    pub fn soft(&self) -> String {
+        format!("longer than soft_timeout ({})", seconds(self.soft))
+    }
+
+    /// What is said of one that is beyond `hard_timeout`.
+    pub fn hard(&self) -> String {
+        format!("longer than hard_timeout ({})", seconds(self.hard))
     }
 
     /// There is to be a new process.
@@ -117,6 +125,11 @@ impl Limits {
         self.restarting = reason.is_some();
         reason
     }
+}
+
+/// `90 s`, `0.5 s`.
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
 }
 
 /// The resident memory of this process.
@@ -149,5 +162,10 @@ mod tests {
         limits.started(1);
         assert_eq!(limits.due(), None, "without a timeout nothing is due");
         assert!(rss() > 1 << 20);
+        limits.hard = Duration::from_millis(500);
+        assert_eq!(
+            (limits.hard().as_str(), seconds(Duration::from_secs(90)).as_str()),
+            ("longer than hard_timeout (0.5 s)", "90 s")
+        );
     }
 }

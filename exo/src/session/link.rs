@@ -29,10 +29,15 @@ impl<W: Workers> Session<W> {
             }
             air::Event::Blocked { reason } => {
                 warn!("{name}: the broker takes no messages: {reason}; replies wait");
+                let queue = &self.settings.queue;
+                let words =
+                    format!("consuming from {queue}, replies wait: the broker takes no messages: {reason}");
+                self.keeper.state(true, words);
                 None
             }
             air::Event::Unblocked => {
                 info!("{name}: the broker takes messages again");
+                self.keeper.state(true, format!("consuming from {}", self.settings.queue));
                 None
             }
             air::Event::Air(air) => {
