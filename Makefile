@@ -34,11 +34,14 @@ demo: build ## shows the main job on real input, in this terminal
 	@demo/need-python
 	@python3 demo/demo.py
 
-bench: build ## ours beside the peers, as tables (BENCH: thousand pairs latency multilog many; exo beside Celery and others)
+bench: build ## ours beside the peers, as tables (BENCH: thousand pairs latency multilog many; exo beside Celery and others, broker beside RabbitMQ)
 ifeq ($(BENCH),exo)
 	tests/setup packages workers
 	cargo build --quiet --release -p air --example bare_lapin
 	target/tests/workers/bin/python benches/exo.py
+else ifeq ($(BENCH),broker)
+	tests/setup packages
+	python3 benches/broker.py
 else
 	tests/setup peers || echo "bench: goes on without daemontools"
 	tests/setup rivals || echo "bench: goes on without runit and s6"

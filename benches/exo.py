@@ -4,10 +4,8 @@ Every worker runs all the time; they are measured in turns, so that whatever els
 Figures are medians of the turns; what counts is the ratio within one run.
 """
 
-import fcntl
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -17,11 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "amqp"))
 import load
+import node
 
-ROOT = Path(__file__).resolve().parent.parent
-BIN = ROOT / "target/skynet/bin"
-PEERS = ROOT / "benches/amqp/peers.py"
-LAPIN = ROOT / "target/release/examples/bare_lapin"
+PEERS = node.ROOT / "benches/amqp/peers.py"
+LAPIN = node.ROOT / "target/release/examples/bare_lapin"
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 COUNT = int(os.environ.get("COUNT", "2000"))
 HANDLER = """class ParticipantHandler(object):
@@ -29,37 +26,6 @@ HANDLER = """class ParticipantHandler(object):
     def handle_lifecycle_control(self, ctrl): pass
     def handle_wi(self, wid): wid.result = True
 """
-
-
-def free_ports(number):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-class Node(object):
-    """RabbitMQ, as the tests run it: it stops when nobody holds the lock any more."""
-
-    def __init__(self):
-        place = ROOT / "target/tests"
-        self.lock = open(place / "rabbitmq.lock", "a")
-        url = place / "rabbitmq.url"
-        if url.exists():
-            sys.exit("bench: the tests' RabbitMQ is running: try again when they are done")
-        fcntl.flock(self.lock, fcntl.LOCK_SH)
-        self.process = subprocess.Popen([str(ROOT / "tests/rabbitmq"), *map(str, free_ports(4))],
-                                        stdout=subprocess.DEVNULL, start_new_session=True)
-        while not url.exists():
-            if self.process.poll() is not None:
-                sys.exit("bench: RabbitMQ does not start")
-            time.sleep(0.1)
-        self.url = url.read_text().split()[0] + "/%2f"
-
-    def stop(self):
-        self.lock.close()
-        self.process.wait(60)
 
 
 class Worker(object):
@@ -118,12 +84,12 @@ def exo(folder, url, name, concurrency):
     (place / "config.exo").write_text('%sconcurrency = %d\nstate = "%s/state"\npython = "/usr/bin/python3"\n[amqp]\nurl = "%s"\n'
                                       % (user, concurrency, place, url))
     home = {"SKYNET_HOME": str(folder)}
-    return Worker("exo, concurrency %d" % concurrency, name, "workitem", [BIN / "exo"], home, place)
+    return Worker("exo, concurrency %d" % concurrency, name, "workitem", [node.BIN / "exo"], home, place)
 
 
 def main():
     venv = Path(sys.executable).parent
-    node = Node()
+    rabbit = node.Rabbit()
     workers = []
     with tempfile.TemporaryDirectory(prefix="bench-exo-") as folder:
         try:
@@ -134,21 +100,21 @@ def main():
                 Worker("dramatiq, 1 thread", "bench-dramatiq", "dramatiq",
                        [venv / "dramatiq", "peers", "--processes", "1", "--threads", "1"], {"BENCH_PEER": "dramatiq"}),
                 Worker("pika, confirms", "bench-pika", "workitem", [sys.executable, PEERS, "bench-pika", "1"]),
-                Worker("bare lapin", "bench-lapin", "workitem", [LAPIN, node.url, "bench-lapin", "1"]),
-                exo(folder, node.url, "bench-exo", 1),
-                exo(folder, node.url, "bench-exo8", 8),
+                Worker("bare lapin", "bench-lapin", "workitem", [LAPIN, rabbit.url, "bench-lapin", "1"]),
+                exo(folder, rabbit.url, "bench-exo", 1),
+                exo(folder, rabbit.url, "bench-exo8", 8),
             ]
             for worker in workers:
-                worker.start(node.url, folder)
+                worker.start(rabbit.url, folder)
             for _ in range(ROUNDS):
                 for worker in workers:
-                    worker.measure(node.url)
+                    worker.measure(rabbit.url)
             show(workers)
         finally:
             for worker in workers:
                 if hasattr(worker, "process"):
                     worker.stop()
-            node.stop()
+            rabbit.stop()
 
 
 def show(workers):

@@ -13,6 +13,8 @@ use tracing::warn;
 
 const GREETING: &[u8; 8] = b"AMQP\0\0\x09\x01";
 const HEARTBEAT: u16 = 60;
+/// Channels of one connection.
+const CHANNEL_MAX: u16 = 2047;
 /// The smallest `frame-max` that the protocol allows.
 const FRAME_MIN: u32 = 4096;
 
@@ -32,6 +34,8 @@ pub struct Agreed {
     pub vhost: String,
     /// The largest frame that the peer takes.
     pub frame_max: u32,
+    /// Channels it may have open.
+    pub channel_max: u16,
     /// Seconds between signs of life; 0 = none.
     pub heartbeat: u16,
     /// The peer wants to be told when it has to wait.
@@ -66,7 +70,7 @@ impl Line {
         .await?;
         let connection::AMQPMethod::StartOk(start) = self.hear().await? else { return Err(None) };
         authenticate(settings, start.mechanism.as_str(), start.response.as_bytes())?;
-        let tune = connection::Tune { channel_max: 2047, frame_max: FRAME_MAX, heartbeat: HEARTBEAT };
+        let tune = connection::Tune { channel_max: CHANNEL_MAX, frame_max: FRAME_MAX, heartbeat: HEARTBEAT };
         self.say(connection::AMQPMethod::Tune(tune)).await?;
         let connection::AMQPMethod::TuneOk(tuned) = self.hear().await? else { return Err(None) };
         let connection::AMQPMethod::Open(open) = self.hear().await? else { return Err(None) };
@@ -75,6 +79,10 @@ impl Line {
             frame_max: match tuned.frame_max {
                 0 => FRAME_MAX,
                 asked => asked.clamp(FRAME_MIN, FRAME_MAX),
+            },
+            channel_max: match tuned.channel_max {
+                0 => CHANNEL_MAX,
+                asked => asked.min(CHANNEL_MAX),
             },
             heartbeat: tuned.heartbeat,
             hears_blocked: has_capability(&start.client_properties, "connection.blocked"),

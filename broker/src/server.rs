@@ -230,7 +230,7 @@ impl Server {
 
     async fn admit(&self, line: &mut Line) -> Result<Agreed, Option<Fault>> {
         let agreed = line.shake_hands(&self.settings).await?;
-        self.broker.borrow_mut().open(line.id, &agreed.vhost, agreed.hears_blocked)?;
+        self.broker.borrow_mut().open(line.id, &agreed.vhost, agreed.hears_blocked, agreed.channel_max)?;
         line.say(connection::AMQPMethod::OpenOk(connection::OpenOk {})).await?;
         Ok(agreed)
     }

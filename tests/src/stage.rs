@@ -14,6 +14,9 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+/// Channels that a connection asks for.
+pub const CHANNELS: u16 = 100;
+
 /// Where a scenario is played: its connections, and what was said and heard.
 pub struct Stage {
     port: u16,
@@ -118,7 +121,7 @@ impl Stage {
         );
         match self.read(number) {
             Heard::Method(0, AMQPClass::Connection(connection::AMQPMethod::Tune(tune))) => {
-                let ok = connection::TuneOk { channel_max: 100, frame_max: tune.frame_max, heartbeat };
+                let ok = connection::TuneOk { channel_max: CHANNELS, frame_max: tune.frame_max, heartbeat };
                 self.send(number, 0, AMQPClass::Connection(connection::AMQPMethod::TuneOk(ok)));
                 let open = connection::Open { virtual_host: vhost.into() };
                 self.send(number, 0, AMQPClass::Connection(connection::AMQPMethod::Open(open)));

@@ -7,7 +7,7 @@ use amq_protocol::protocol::basic::{self, AMQPProperties};
 use amq_protocol::protocol::{AMQPClass, channel, exchange, queue};
 use amq_protocol::types::{AMQPValue, FieldTable};
 use broker::*;
-use tests::stage::{Heard, Stage};
+use tests::stage::{CHANNELS, Heard, Stage};
 
 scenarios![
     a_queue_is_declared_again_with_the_same_properties_only,
@@ -59,6 +59,7 @@ scenarios![
     a_consumer_tag_is_used_once_per_channel,
     a_channel_that_is_not_open_closes_the_connection,
     a_channel_opened_twice_closes_the_connection,
+    a_channel_more_than_was_agreed_closes_the_connection,
     a_closed_channel_can_be_opened_again,
     a_method_in_the_middle_of_a_message_closes_the_connection,
     content_without_a_publish_closes_the_connection,
@@ -812,6 +813,17 @@ fn a_channel_that_is_not_open_closes_the_connection(s: &mut Stage) {
 fn a_channel_opened_twice_closes_the_connection(s: &mut Stage) {
     let c = s.enter();
     s.ask(c, 1, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})));
+    s.hear(c);
+}
+
+fn a_channel_more_than_was_agreed_closes_the_connection(s: &mut Stage) {
+    let c = s.enter();
+    // By the number of those that are open, whatever their own numbers are.
+    let open = || AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {}));
+    s.quietly(|s| (1..CHANNELS).for_each(|number| s.open_channel(c, 1000 + number)));
+    s.ask(c, 1, close_channel());
+    s.ask(c, 5000, open());
+    s.ask(c, 1, open());
     s.hear(c);
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Broker, Done};
 use crate::fault::Fault;
-use crate::queue::{ConnectionId, Entry, Moment};
+use crate::queue::{ConnectionId, Consumer, Entry, Moment};
 use amq_protocol::protocol::{AMQPClass, basic, channel};
 use std::collections::{BTreeMap, HashMap};
 
@@ -41,6 +41,13 @@ pub(super) struct Publishing {
     pub body: Vec<u8>,
 }
 
+impl Channel {
+    /// Whether the limit for all consumers of the channel leaves room.
+    pub fn may_take(&self, consumer: &Consumer) -> bool {
+        consumer.no_ack || self.prefetch_of_all == 0 || self.unacked.len() < self.prefetch_of_all as usize
+    }
+}
+
 impl Broker {
     pub(super) fn channel(&mut self, id: ConnectionId, number: u16) -> Result<&mut Channel, Fault> {
         let channels = self.connections.get_mut(&id).map(|connection| &mut connection.channels);
@@ -66,6 +73,14 @@ impl Broker {
     ) -> Result<bool, Fault> {
         let Some(connection) = self.connections.get_mut(&id) else { return Ok(true) };
         match (connection.channels.get(&number), class) {
+            (None, AMQPClass::Channel(channel::AMQPMethod::Open(_)))
+                if connection.channels.len() >= usize::from(connection.channel_max) =>
+            {
+                let most = connection.channel_max;
+                Err(Fault::not_allowed(&format!(
+                    "number of channels opened ({most}) has reached the negotiated channel_max ({most})"
+                )))
+            }
             (None, AMQPClass::Channel(channel::AMQPMethod::Open(_))) => {
                 connection.channels.insert(number, Channel::default());
                 let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});

@@ -13,25 +13,14 @@ use std::sync::Arc;
 const UNSENT: usize = 1 << 20;
 
 impl Broker {
-    pub(super) fn basic_method(
+    pub(super) fn qos(
         &mut self,
         id: ConnectionId,
         number: u16,
         vhost: &str,
-        method: basic::AMQPMethod,
+        qos: &basic::Qos,
         now: Moment,
     ) -> Done {
-        match method {
-            basic::AMQPMethod::Publish(method) => self.begin(id, number, vhost, method),
-            basic::AMQPMethod::Qos(qos) => self.qos(id, number, vhost, &qos, now),
-            basic::AMQPMethod::Consume(consume) => self.consume(id, number, vhost, &consume, now),
-            basic::AMQPMethod::Cancel(cancel) => self.cancel(id, number, vhost, cancel, now),
-            basic::AMQPMethod::Get(get) => self.get(id, number, vhost, &get, now),
-            other => self.settle_method(id, number, vhost, other, now),
-        }
-    }
-
-    fn qos(&mut self, id: ConnectionId, number: u16, vhost: &str, qos: &basic::Qos, now: Moment) -> Done {
         let channel = self.channel(id, number)?;
         let limit = qos.prefetch_count.into();
         match qos.global {
@@ -44,7 +33,7 @@ impl Broker {
         Ok(())
     }
 
-    fn consume(
+    pub(super) fn consume(
         &mut self,
         id: ConnectionId,
         number: u16,
@@ -92,7 +81,7 @@ impl Broker {
         Ok(())
     }
 
-    fn cancel(
+    pub(super) fn cancel(
         &mut self,
         id: ConnectionId,
         number: u16,
@@ -114,7 +103,14 @@ impl Broker {
         Ok(())
     }
 
-    fn get(&mut self, id: ConnectionId, number: u16, vhost: &str, get: &basic::Get, now: Moment) -> Done {
+    pub(super) fn get(
+        &mut self,
+        id: ConnectionId,
+        number: u16,
+        vhost: &str,
+        get: &basic::Get,
+        now: Moment,
+    ) -> Done {
         let name = self.meant(id, number, get.queue.as_str())?;
         let mut expired = vec![];
         let queue = self.queue(id, vhost, &name)?;

@@ -6,12 +6,14 @@
 //! | `channel.rs` | a channel: open, flow, close, and what goes back with it |
 //! | `queues.rs` | declare, bind, purge, delete |
 //! | `exchanges.rs` | declare, delete |
+//! | `basic.rs` | which method of the class basic is dealt with where |
 //! | `publish.rs` | from frames to a message in its queues; confirms |
 //! | `deliver.rs` | consume, get, and what is delivered when |
 //! | `settle.rs` | ack, nack, reject, recover |
 //! | `dead.rs` | where messages go that were thrown away or became too old |
 //! | `memory.rs` | what is kept in memory, what only on disk, when publishers wait |
 
+mod basic;
 mod channel;
 mod dead;
 mod deliver;
@@ -80,6 +82,8 @@ struct VHost {
 struct Connection {
     vhost: String,
     channels: HashMap<u16, Channel>,
+    /// So many of them at the most.
+    channel_max: u16,
     /// Bytes that were handed out to be sent and are not sent yet.
     unsent: usize,
     publishes: bool,
@@ -180,17 +184,18 @@ impl Broker {
         self.leave_memory();
     }
 
-    /// A connection was opened, whose peer understands `connection.blocked` or does not.
+    /// A connection was opened, whose peer understands `connection.blocked` or does not, for so many channels.
     ///
     /// # Errors
     /// 530 where there is no such vhost.
-    pub fn open(&mut self, id: ConnectionId, vhost: &str, hears_blocked: bool) -> Done {
+    pub fn open(&mut self, id: ConnectionId, vhost: &str, hears_blocked: bool, channel_max: u16) -> Done {
         if !self.vhosts.contains_key(vhost) {
             return Err(Fault::not_allowed(&format!("vhost {vhost} not found")));
         }
         let connection = Connection {
             vhost: vhost.into(),
             channels: HashMap::new(),
+            channel_max,
             unsent: 0,
             publishes: false,
             hears_blocked,

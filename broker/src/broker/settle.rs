@@ -1,67 +1,40 @@
 //! Settling deliveries: acknowledged, given back, thrown away.
 
-use super::channel::{Channel, Unacked};
+use super::channel::Unacked;
 use super::dead::Cause;
 use super::{Broker, Done};
 use crate::fault::Fault;
-use crate::queue::{ConnectionId, Consumer, Moment};
+use crate::queue::{ConnectionId, Moment};
 use amq_protocol::protocol::{AMQPClass, basic};
 
 /// What becomes of a delivery.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
+    /// Gone.
     Acknowledged,
+    /// To its place in the queue.
     Back,
+    /// To the dead letters, where there are any.
     Away,
 }
 
 impl Fate {
-    fn given_back(requeue: bool) -> Self {
+    /// What a peer that did not want it asks for.
+    pub fn given_back(requeue: bool) -> Self {
         if requeue { Self::Back } else { Self::Away }
     }
 }
 
-impl Channel {
-    /// Whether the limit for all consumers of the channel leaves room.
-    pub fn may_take(&self, consumer: &Consumer) -> bool {
-        consumer.no_ack || self.prefetch_of_all == 0 || self.unacked.len() < self.prefetch_of_all as usize
-    }
-}
-
 impl Broker {
-    pub(super) fn settle_method(
-        &mut self,
-        id: ConnectionId,
-        number: u16,
-        vhost: &str,
-        method: basic::AMQPMethod,
-        now: Moment,
-    ) -> Done {
-        match method {
-            basic::AMQPMethod::Ack(ack) => {
-                self.settle(id, number, vhost, (ack.delivery_tag, ack.multiple), Fate::Acknowledged, now)
-            }
-            basic::AMQPMethod::Nack(nack) => {
-                let fate = Fate::given_back(nack.requeue);
-                self.settle(id, number, vhost, (nack.delivery_tag, nack.multiple), fate, now)
-            }
-            basic::AMQPMethod::Reject(reject) => {
-                let fate = Fate::given_back(reject.requeue);
-                self.settle(id, number, vhost, (reject.delivery_tag, false), fate, now)
-            }
-            basic::AMQPMethod::Recover(recover) if !recover.requeue => {
-                Err(Fault::not_implemented("requeue=false"))
-            }
-            basic::AMQPMethod::Recover(_) => {
-                self.settle(id, number, vhost, (0, true), Fate::Back, now)?;
-                let ok = basic::AMQPMethod::RecoverOk(basic::RecoverOk {});
-                self.answer(id, number, AMQPClass::Basic(ok))
-            }
-            _ => Err(Fault::invalid("not a method for a broker")),
-        }
+    /// Gives back all that was delivered on a channel and is not settled.
+    pub(super) fn recover(&mut self, id: ConnectionId, number: u16, vhost: &str, now: Moment) -> Done {
+        self.settle(id, number, vhost, (0, true), Fate::Back, now)?;
+        let ok = basic::AMQPMethod::RecoverOk(basic::RecoverOk {});
+        self.answer(id, number, AMQPClass::Basic(ok))
     }
 
-    fn settle(
+    /// Settles one delivery, or all up to it (0 = all).
+    pub(super) fn settle(
         &mut self,
         id: ConnectionId,
         number: u16,

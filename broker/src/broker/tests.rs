@@ -41,7 +41,7 @@ impl Bench {
             Broker::new(&["/".into()], Contents::default(), Box::new(disk.clone()), Weight::default());
         let mut bench = Self { broker, disk, waiting: VecDeque::new(), heard: vec![], now: Moment::ZERO };
         for id in [ME, OTHER] {
-            bench.broker.open(id, "/", true).unwrap();
+            bench.broker.open(id, "/", true, 9).unwrap();
             bench.say(id, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})));
         }
         bench
@@ -202,7 +202,7 @@ fn what_was_found_on_disk_is_delivered_as_redelivered() {
     broker.found(7, "/", "q", None);
     broker.found(9, "/", "q", None); // and its message is not there
     let mut bench = Bench { broker, disk, waiting: VecDeque::new(), heard: vec![], now: Moment::ZERO };
-    bench.broker.open(ME, "/", false).unwrap();
+    bench.broker.open(ME, "/", false, 9).unwrap();
     bench.say(ME, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})));
     bench.get(ME, "q");
     let redelivered = bench.heard.iter().any(|(_, send)| {
@@ -291,7 +291,7 @@ fn perform(bench: &mut Bench, op: &Op, published: &mut u32) {
         Op::Leave(first) => {
             let id = who(*first);
             bench.broker.close(id, bench.now);
-            bench.broker.open(id, "/", true).unwrap();
+            bench.broker.open(id, "/", true, 9).unwrap();
             bench.collect();
         }
         Op::Sent(first) => bench.broker.sent(who(*first), bench.now),
