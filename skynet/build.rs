@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What the other templates take from the first where they have no file of their own.
-const SHARED: [&str; 4] = ["run", "log/run", "exo", "package.toml"];
+const SHARED: [&str; 5] = ["run", "log/run", "exo", "package.toml", "service.toml"];
 const FIRST: &str = "python";
 
 fn main() -> io::Result<()> {

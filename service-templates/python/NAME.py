@@ -14,7 +14,7 @@ class ParticipantHandler(object):
         if ctrl.message == "cancel":
             pass  # stop the work on ctrl.wid as soon as you can
         elif ctrl.message == "status":
-            pass  # say how far the work on ctrl.wid has got
+            pass  # return a text: how far the work on ctrl.wid has got
 
     def handle_lifecycle_control(self, ctrl):
         """The participant's own life."""

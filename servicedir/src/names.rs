@@ -20,9 +20,11 @@ pub const STATUS: &str = "supervise/status";
 pub const STATUS_NEW: &str = "supervise/status.new";
 /// The service's settings.
 pub const SERVICE_TOML: &str = "service.toml";
-/// Where settings come from: ours, and the files of s6 that say the same.
-pub const SETTINGS: [&str; 5] =
-    [SERVICE_TOML, "notification-fd", "timeout-kill", "timeout-finish", "down-signal"];
+/// The settings of a participant: what exo obeys, and who is told of problems.
+pub const CONFIG_EXO: &str = "config.exo";
+/// Where settings come from: ours, a participant's, and the files of s6 that say the same.
+pub const SETTINGS: [&str; 6] =
+    [SERVICE_TOML, CONFIG_EXO, "notification-fd", "timeout-kill", "timeout-finish", "down-signal"];
 /// What supervise runs before the first `run`.
 pub const START: &str = "start";
 /// What supervise runs after each `run`.

@@ -8,7 +8,7 @@ use crate::participant::{self, Participant};
 use crate::say::say;
 use crate::service::{Condition, Service, tell};
 use crate::starting;
-use crate::stopping::{self, Goal, PATIENCE};
+use crate::stopping::{self, Goal, Interrupt, PATIENCE};
 use crate::tree::Tree;
 use crate::trouble::{Acted, Trouble, cannot};
 use crate::waiting::Waiting;
@@ -207,16 +207,16 @@ pub fn take_away(tree: &Tree, name: &str) -> Result<(), Trouble> {
         fs::remove_dir_all(&gone).map_err(cannot("remove", gone.display()))?;
     }
     fs::rename(&dir, &gone).map_err(cannot("remove", dir.display()))?;
-    stopping::stop(std::slice::from_ref(&gone), Goal::Gone, PATIENCE)?;
+    stopping::stop(std::slice::from_ref(&gone), Goal::Gone, PATIENCE, Interrupt::Hurries)?;
     // svscan holds the pipe to the logger until both are gone: it is told to end.
-    stopping::stop(&[gone.join(names::LOG)], Goal::Gone, BRIEFLY)?;
+    stopping::stop(&[gone.join(names::LOG)], Goal::Gone, BRIEFLY, Interrupt::Hurries)?;
     fs::remove_dir_all(&gone).map_err(cannot("remove", gone.display()))
 }
 
 fn halt(tree: &Tree, names: &[String], patience: Option<Duration>) -> Result<Vec<String>, Trouble> {
     let dirs: Vec<_> = names.iter().map(|name| tree.service(name)).collect();
     let patience = patience.unwrap_or_else(|| participant::patience(tree, &dirs));
-    let killed = stopping::stop(&dirs, Goal::Idle, patience)?;
+    let killed = stopping::stop(&dirs, Goal::Idle, patience, Interrupt::Leaves)?;
     for name in &killed {
         say!("{name} had to be killed; its workitem goes back to the queue");
     }

@@ -6,8 +6,8 @@
 
 use crate::cli::admin::{Names, Paths};
 use crate::control::{begin, take_away};
-use crate::participant::{self, CONFIG, EXO, Participant};
-use crate::say::say;
+use crate::participant::{self, EXO, Participant};
+use crate::say::{complain, say};
 use crate::service::{Condition, Service};
 use crate::starting;
 use crate::tree::Tree;
@@ -16,7 +16,10 @@ use servicedir::names;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// What supervise runs, and exo; beside the files of settings.
+const LINKED: [&str; 5] = [names::RUN, names::START, names::FINISH, names::STOP, EXO];
 
 /// Whether a new service directory starts by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub fn enable(tree: &Tree, args: &Paths) -> Acted {
     for word in &args.words {
         let participant = Participant::find(tree, word)?;
         for warning in &participant.warnings {
-            eprintln!("skynet: warning: {warning}");
+            complain!("warning: {warning}");
         }
         let services = participant.services();
         let before = |name: &String| Service::look(&tree.service(name)).restarts_once_up();
@@ -106,6 +109,22 @@ pub fn make(tree: &Tree, participant: &Participant, at_boot: AtBoot) -> Result<(
     Ok(())
 }
 
+/// Removes service directories that commands which were killed made or took away by half.
+pub fn clear_away_half_made(tree: &Tree) {
+    for entry in fs::read_dir(tree.scan_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let maker = name.rsplit_once(".new-").and_then(|(_, pid)| pid.parse::<i32>().ok());
+        let half = match maker {
+            Some(pid) => !Path::new("/proc").join(pid.to_string()).exists(),
+            None => name.ends_with(".gone"),
+        };
+        if name.starts_with('.') && half && !Service::look(&entry.path()).is_alive() {
+            // What cannot be removed disturbs nobody; doctor names it.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Instances beyond what the configuration asks for.
 fn surplus(services: &[String], participant: &Participant) -> Vec<String> {
     let wanted = participant.services();
@@ -128,10 +147,11 @@ fn fill(dir: &Path, source: &Path, at_boot: AtBoot) -> io::Result<()> {
 
 /// Makes the links that are not there: all of them, or those to files that the participant has got since.
 fn link(dir: &Path, source: &Path) -> io::Result<()> {
-    let log = Path::new(names::LOG).join(names::RUN);
-    let own = [Path::new(names::RUN), Path::new(CONFIG), Path::new(EXO), &log];
-    let own = own.into_iter().map(|file| (source.join(file), file));
-    let neighbour = neighbouring_exo().map(|exo| (exo, Path::new(EXO)));
+    let log = Path::new(names::LOG);
+    let own = LINKED.iter().chain(&names::SETTINGS).map(PathBuf::from);
+    let own = own.chain([log.join(names::RUN), log.join(names::SERVICE_TOML)]);
+    let own = own.map(|file| (source.join(&file), file));
+    let neighbour = neighbouring_exo().map(|exo| (exo, PathBuf::from(EXO)));
     for (from, file) in own.chain(neighbour) {
         let to = dir.join(file);
         if !from.exists() || to.is_symlink() {
@@ -146,7 +166,7 @@ fn link(dir: &Path, source: &Path) -> io::Result<()> {
 }
 
 /// The exo that was installed with this program.
-fn neighbouring_exo() -> Option<std::path::PathBuf> {
+fn neighbouring_exo() -> Option<PathBuf> {
     let own = fs::read_link("/proc/self/exe").ok()?;
     Some(own.parent()?.join(EXO)).filter(|exo| exo.exists())
 }
@@ -155,6 +175,8 @@ fn set_at_boot(dir: &Path, at_boot: AtBoot) -> Result<(), Trouble> {
     let down = dir.join(names::DOWN);
     let done = match at_boot {
         AtBoot::Down => fs::write(&down, ""),
+        // On a read-only disk removing what is not there fails, too.
+        AtBoot::Up if !down.exists() => Ok(()),
         AtBoot::Up => match fs::remove_file(&down) {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             removed => removed,
@@ -190,9 +212,13 @@ mod tests {
             }
             assert!(dir.join("down").exists());
         }
-        fs::write(source.join("exo"), "").unwrap();
+        for file in ["exo", "service.toml", "log/service.toml"] {
+            fs::write(source.join(file), "").unwrap();
+        }
         make(&tree, &participant(&source, 1), AtBoot::Up).unwrap();
-        assert_eq!(fs::read_link(tree.service("sizer").join("exo")).unwrap(), source.join("exo"));
+        for file in ["exo", "service.toml", "log/service.toml"] {
+            assert_eq!(fs::read_link(tree.service("sizer").join(file)).unwrap(), source.join(file));
+        }
         assert!(!tree.service("sizer").join("down").exists());
         assert_eq!(surplus(&tree.services().unwrap(), &participant(&source, 1)), ["sizer@2"]);
 

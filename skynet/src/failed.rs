@@ -5,7 +5,7 @@ use crate::cli::admin::Failed as Args;
 use crate::history;
 use crate::paint;
 use crate::participant;
-use crate::say::{self, say};
+use crate::say::{self, complain, say};
 use crate::states;
 use crate::table::{Cell, Column, render, terminal_width};
 use crate::tree::Tree;
@@ -42,7 +42,12 @@ pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
             let line = "which ones? name an entry, a sid or a wfid, or say --all";
             return Err(Trouble::Usage(line.to_owned()));
         }
-        return if args.retry { retry(tree, &entries) } else { drop_all(entries) };
+        let done = if args.retry { retry(tree, entries)? } else { drop_all(entries)? };
+        if json {
+            let all: Vec<_> = done.iter().map(|done| done.as_json(args.retry)).collect();
+            say::json(&all).map_err(cannot("write", "the result"))?;
+        }
+        return Ok(u8::from(done.iter().any(|done| !done.good)));
     }
     match (json, args.entry.is_some()) {
         (true, one) => {
@@ -127,8 +132,7 @@ fn list(entries: &Entries) {
     let rows: Vec<_> = entries.iter().map(row).collect();
     render(&columns, &rows, terminal_width(), paint::wanted()).lines().for_each(|line| say!("{line}"));
     if let Some((name, entry)) = entries.last() {
-        let which = if entry.about.wfid.is_empty() { &entry.name } else { &entry.about.wfid };
-        say!("all there is to know of one: skynet failed {name} {which}");
+        say!("all there is to know of one: skynet failed {name} {}", known_as(entry));
     }
 }
 
@@ -169,7 +173,7 @@ fn show((name, entry): &(String, Entry)) -> Result<(), Trouble> {
     let readable =
         serde_json::from_slice::<Value>(&body).and_then(|value| serde_json::to_string_pretty(&value));
     section("workitem", &readable.unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned()));
-    say!("again: skynet failed {name} {} --retry; away with it: --drop", entry.name);
+    say!("again: skynet failed {name} {} --retry; away with it: --drop", known_as(entry));
     Ok(())
 }
 
@@ -202,46 +206,84 @@ fn shown(text: &str) -> String {
     text.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}")
 }
 
-/// Puts workitems back on their queues, as new work: with a new `dispatched_at`.
-fn retry(tree: &Tree, entries: &Entries) -> Outcome {
-    let mut code = 0;
-    let by = User::from_uid(geteuid()).ok().flatten().map_or_else(|| geteuid().to_string(), |user| user.name);
-    for (name, entry) in entries {
-        let body = entry.workitem().map_err(cannot("read", entry.place.display()))?;
-        let Some(body) = dispatched_now(&body) else {
-            eprintln!(
-                "skynet: {} cannot be put back: it is no workitem ({})",
-                entry.name, entry.about.reason
-            );
-            code = 1;
-            continue;
-        };
-        let settings = participant::settings(tree, &tree.service(name)).ok().flatten();
-        let (queue, brokers) = match settings {
-            Some((settings, _)) => (settings.queue.clone(), brokers::of_participant(&settings)),
-            None => (entry.about.queue.clone(), brokers::of_tree(tree)?),
-        };
-        let sent = brokers::runtime()?.block_on(async {
-            let line = brokers::open(tree, &brokers).await?;
-            let sent = line.publish(&queue, &body).await;
-            line.close().await;
-            Ok::<_, Trouble>(sent?)
-        })?;
-        if !sent {
-            eprintln!("skynet: {} cannot be put back: there is no queue {queue:?}", entry.name);
-            code = 1;
-            continue;
-        }
-        entry.mark_retried(&by).map_err(cannot("write", entry.place.display()))?;
-        say!(
-            "{} is back on the queue {queue:?}; it stays in the store until: skynet failed {name} {0} --drop",
-            entry.name
-        );
-        if entry.about.answered {
-            eprintln!("skynet: note: the engine has had its error, and may ignore another reply for it");
+/// What was done with an entry.
+struct Done {
+    participant: String,
+    entry: String,
+    sid: String,
+    wfid: String,
+    good: bool,
+}
+
+impl Done {
+    fn new(participant: &str, entry: &Entry, good: bool) -> Self {
+        let about = &entry.about;
+        Self {
+            participant: participant.to_owned(),
+            entry: entry.name.clone(),
+            sid: about.sid.clone(),
+            wfid: about.wfid.clone(),
+            good,
         }
     }
-    Ok(code)
+
+    fn as_json(&self, retried: bool) -> Value {
+        let word = if retried { "retried" } else { "dropped" };
+        json!({
+            "participant": self.participant, "entry": self.entry, "sid": self.sid, "wfid": self.wfid, word: self.good,
+        })
+    }
+}
+
+/// Puts workitems back on their queues, as new work: with a new `dispatched_at`.
+fn retry(tree: &Tree, entries: Entries) -> Result<Vec<Done>, Trouble> {
+    let by = User::from_uid(geteuid()).ok().flatten().map_or_else(|| geteuid().to_string(), |user| user.name);
+    let one = |(name, entry): &(String, Entry)| {
+        let good = put_back(tree, name, entry, &by)?;
+        Ok(Done::new(name, entry, good))
+    };
+    let done: Vec<Done> = entries.iter().map(one).collect::<Result<_, Trouble>>()?;
+    if done.iter().any(|done| done.good) {
+        say!("what is back stays in the store, too, until: skynet failed NAME WFID --drop");
+    }
+    if entries.iter().zip(&done).any(|((_, entry), done)| done.good && entry.about.answered) {
+        complain!("note: the engine has had an error for it already, and may ignore another reply");
+    }
+    Ok(done)
+}
+
+/// What people call an entry: its process where that is known.
+fn known_as(entry: &Entry) -> &str {
+    if entry.about.wfid.is_empty() { &entry.name } else { &entry.about.wfid }
+}
+
+/// Puts one back; false, and said why, where that cannot be.
+fn put_back(tree: &Tree, name: &str, entry: &Entry, by: &str) -> Result<bool, Trouble> {
+    let body = entry.workitem().map_err(cannot("read", entry.place.display()))?;
+    let Some(body) = dispatched_now(&body) else {
+        complain!("{} cannot be put back: it is no workitem ({})", known_as(entry), entry.about.reason);
+        return Ok(false);
+    };
+    let settings = participant::settings(tree, &tree.service(name)).ok().flatten();
+    let (queue, brokers) = match settings {
+        Some((settings, _)) => (settings.queue.clone(), brokers::of_participant(&settings)),
+        None => (entry.about.queue.clone(), brokers::of_tree(tree)?),
+    };
+    // Before it is sent: what comes of it is later.
+    let when = moment::now();
+    let sent = brokers::runtime()?.block_on(async {
+        let line = brokers::open(tree, &brokers).await?;
+        let sent = line.publish(&queue, &body).await;
+        line.close().await;
+        Ok::<_, Trouble>(sent?)
+    })?;
+    if !sent {
+        complain!("{} cannot be put back: there is no queue {queue:?}", known_as(entry));
+        return Ok(false);
+    }
+    entry.mark_retried(by, when).map_err(cannot("write", entry.place.display()))?;
+    say!("{name}: {} is back on the queue {queue:?}", known_as(entry));
+    Ok(true)
 }
 
 /// The workitem as if it had been sent now; `None` for what is no workitem. All else keeps its bytes.
@@ -251,13 +293,15 @@ fn dispatched_now(body: &[u8]) -> Option<Vec<u8>> {
     answer(body, &header.fei, now.to_string().as_bytes()).ok()
 }
 
-fn drop_all(entries: Entries) -> Outcome {
-    for (name, entry) in entries {
-        let (what, place) = (entry.name.clone(), entry.place.clone());
+fn drop_all(entries: Entries) -> Result<Vec<Done>, Trouble> {
+    let one = |(name, entry): (String, Entry)| {
+        let (done, place) = (Done::new(&name, &entry, true), entry.place.clone());
+        let what = known_as(&entry).to_owned();
         entry.drop().map_err(cannot("remove", place.display()))?;
         say!("{name}: {what} is dropped");
-    }
-    Ok(0)
+        Ok(done)
+    };
+    entries.into_iter().map(one).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! `skynet run NAME`: a participant in the foreground, its log on the terminal, started anew on every save.
 
 use crate::cli::author::Run;
+use crate::interrupt::exit_code;
 use crate::participant::Participant;
-use crate::say::say;
+use crate::say::{complain, say};
 use crate::service::{Condition, Service, has_ended};
 use crate::stopping::send;
 use crate::testing::path_with_ours;
@@ -38,7 +39,7 @@ pub fn run(tree: &Tree, args: &Run) -> Outcome {
     for service in participant.services() {
         if let Condition::Up(pid) = Service::look(&tree.service(&service)).condition() {
             let line = "both take workitems from one queue";
-            eprintln!("skynet: warning: {service} is up as well (pid {pid}): {line} (skynet stop {service})");
+            complain!("warning: {service} is up as well (pid {pid}): {line} (skynet stop {service})");
         }
     }
     let waiting = Waiting::at_most(FOR_EVER).with_signals();
@@ -47,9 +48,9 @@ pub fn run(tree: &Tree, args: &Run) -> Outcome {
         let mut running = start(tree, &participant.dir)?;
         let ended = loop {
             let process = PollFd::new(running.process.as_fd(), PollFlags::POLLIN);
-            if waiting.next_or(Some(process)) == Woken::Interrupted {
+            if let Woken::Interrupted(signal) = waiting.next_or(Some(process)) {
                 end(&mut running, &waiting)?;
-                return Ok(0);
+                return Ok(exit_code(signal));
             }
             if has_ended(&running.process) {
                 break Some(running.child.wait().map_err(cannot("wait for", "the participant"))?);
@@ -71,7 +72,8 @@ pub fn run(tree: &Tree, args: &Run) -> Outcome {
                     Some(file) => break file,
                     None => continue,
                 },
-                Woken::Interrupted | Woken::Over => return Ok(u8::from(!ended.success())),
+                Woken::Interrupted(signal) => return Ok(exit_code(signal)),
+                Woken::Over => return Ok(u8::from(!ended.success())),
             }
         };
         say!("── {saved} was saved: starting anew");
@@ -97,7 +99,7 @@ fn end(running: &mut Running, waiting: &Waiting) -> Result<(), Trouble> {
     let mut hurried = false;
     while !has_ended(&running.process) {
         let process = PollFd::new(running.process.as_fd(), PollFlags::POLLIN);
-        if waiting.next_or(Some(process)) == Woken::Interrupted {
+        if let Woken::Interrupted(_) = waiting.next_or(Some(process)) {
             tell(&running.process, if hurried { Signal::SIGKILL } else { Signal::SIGTERM })?;
             say!("{}", if hurried { "killed" } else { "it finishes its work (^C again kills)" });
             hurried = true;

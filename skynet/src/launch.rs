@@ -4,7 +4,7 @@ use crate::brokers::{self, Brokers, REPLIES};
 use crate::cli::author::Launch;
 use crate::cli::writer::{Register, Unregister};
 use crate::participant::{self, Participant};
-use crate::say::{self, say};
+use crate::say::{self, complain, say};
 use crate::send::fields::{self, gather};
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
@@ -136,7 +136,7 @@ fn hand_to_engine(
             )));
         }
         if engine?.is_some_and(|queue| queue.consumers == 0) {
-            eprintln!("skynet: note: no engine listens to {REPLIES} now; it takes this when it comes");
+            complain!("note: no engine listens to {REPLIES} now; it takes this when it comes");
         }
         Ok(())
     })

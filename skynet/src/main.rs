@@ -6,13 +6,13 @@
 //! | `local/` | `local up`, `down`, `status`: broker and svscan of a home |
 //! | `new.rs`, `testing.rs`, `foreground.rs` | a participant from a template, tested, run by hand |
 //! | `enable.rs`, `control.rs`, `status.rs` | service directories: made, told, shown |
-//! | `settings/`, `doctor/`, `queues.rs` | settings, health, queues |
+//! | `settings/`, `doctor/`, `notify.rs`, `queues.rs` | settings, health, who is told of problems, queues |
 //! | `log/` | logs merged by time |
 //! | `send/`, `launch.rs` | a workitem as the engine would send it, and its reply; what the engine is asked for |
 //! | `history/`, `trace.rs`, `failed.rs`, `states.rs` | what was done, and what could not be |
 //! | `wi.rs` | workitems in hand: asked for and cancelled over AIR |
 //! | `tree.rs`, `name.rs`, `glob.rs`, `participant.rs`, `service.rs`, `brokers.rs` | where things are, what they are called, what they are |
-//! | `starting.rs`, `listening.rs`, `stopping.rs`, `waiting.rs` | waiting for effects, with deadlines |
+//! | `starting.rs`, `listening.rs`, `stopping.rs`, `waiting.rs`, `interrupt.rs` | waiting for effects, with deadlines, and ^C |
 //! | `say.rs`, `table.rs`, `paint.rs`, `progress.rs`, `units.rs`, `trouble.rs` | talking to people |
 #![forbid(unsafe_code)]
 
@@ -26,6 +26,7 @@ mod foreground;
 mod generate;
 mod glob;
 mod history;
+mod interrupt;
 mod launch;
 mod listening;
 mod local;
@@ -33,6 +34,7 @@ mod log;
 mod logtail;
 mod name;
 mod new;
+mod notify;
 mod paint;
 mod participant;
 mod progress;
@@ -77,10 +79,15 @@ fn main() -> ExitCode {
     if cli.json {
         say::keep_stdout_for_json();
     }
+    interrupt::watch();
     match perform(cli) {
         Ok(code) => ExitCode::from(code),
         Err(trouble) => {
-            eprintln!("skynet: {trouble}");
+            // What an interrupted command did not leave behind is not worth a line.
+            match trouble.to_string() {
+                nothing if nothing.is_empty() => {}
+                line => say::trouble(&line),
+            }
             ExitCode::from(trouble.code())
         }
     }
@@ -91,9 +98,9 @@ fn perform(cli: Cli) -> Outcome {
     if let Verb::Local(local) = cli.verb {
         let tree = Tree::choose_home(cli.system)?;
         return match local {
-            Local::Up(args) => local::up::run(&tree, &args),
-            Local::Down => local::down::run(&tree),
-            Local::Status => local::status::run(&tree),
+            Local::Up(args) => local::up::run(&tree, &args, json),
+            Local::Down => local::down::run(&tree, json),
+            Local::Status => local::status::run(&tree, json),
         };
     }
     let tree = Tree::choose(cli.system)?;
@@ -112,6 +119,7 @@ fn perform(cli: Cli) -> Outcome {
         Verb::Status(args) => return status::run(&tree, &args, json),
         Verb::Config(args) => return settings::run(&tree, &args, json),
         Verb::Doctor => return doctor::run(&tree, json),
+        Verb::Notify(args) => return notify::run(&tree, &args, json),
         Verb::Queues(args) => return queues::run(&tree, &args, json),
         Verb::Failed(args) => return failed::run(&tree, &args, json),
         Verb::History(args) => return history::run(&tree, &args, json),

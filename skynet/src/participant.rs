@@ -16,7 +16,7 @@ use std::time::Duration;
 const MARGIN: Duration = Duration::from_secs(15);
 
 /// The settings in a participant's folder.
-pub const CONFIG: &str = "config.exo";
+pub const CONFIG: &str = names::CONFIG_EXO;
 /// The exoskeleton in a participant's folder or service directory.
 pub const EXO: &str = "exo";
 
@@ -61,7 +61,7 @@ impl Participant {
         }
         if Path::new(word).join(names::RUN).exists() {
             return Err(Trouble::Failed(format!(
-                "no participant {word:?} is installed; the folder here is meant by: skynet enable ./{word}"
+                "no participant {word:?} is enabled or installed (the folder here is ./{word}, with a slash)"
             )));
         }
         let mut known = folders(&tree.installed())?;

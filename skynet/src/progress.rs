@@ -1,18 +1,29 @@
 //! What is being waited for, on a terminal, once a wait takes over a second; gone when it is over.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_secs(1);
 /// Where standard error is no terminal a line is said this often.
 const LINES: Duration = Duration::from_secs(5);
 
+/// Whether a line of progress stands on the terminal.
+static SHOWN: AtomicBool = AtomicBool::new(false);
+
+/// Takes the line of progress away, if one stands there.
+pub fn clear() {
+    if SHOWN.swap(false, Ordering::SeqCst) {
+        // Progress that nobody sees needs no clearing.
+        let _ = write!(stderr(), "\r\x1b[K");
+    }
+}
+
 /// A wait that people watch.
 pub struct Progress {
     since: Instant,
     next: Instant,
     terminal: bool,
-    shown: bool,
 }
 
 impl Progress {
@@ -20,7 +31,7 @@ impl Progress {
     pub fn begin() -> Self {
         let now = Instant::now();
         let terminal = stderr().is_terminal();
-        Self { since: now, next: now + if terminal { SHORT } else { LINES }, terminal, shown: false }
+        Self { since: now, next: now + if terminal { SHORT } else { LINES }, terminal }
     }
 
     /// Says what is waited for, if it is time to.
@@ -35,25 +46,17 @@ impl Progress {
             self.next = now + SHORT;
             let room = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
             let text: String = format!("{what} … {seconds}s").chars().take(room.saturating_sub(1)).collect();
+            SHOWN.store(true, Ordering::SeqCst);
             write!(stderr(), "\r\x1b[K{text}")
         } else {
             self.next = now + LINES;
             writeln!(stderr(), "{what}")
         };
-        self.shown = true;
-    }
-
-    /// Takes the line away, for something else to be said.
-    pub fn clear(&mut self) {
-        if self.shown && self.terminal {
-            let _ = write!(stderr(), "\r\x1b[K");
-        }
-        self.shown = false;
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.clear();
+        clear();
     }
 }

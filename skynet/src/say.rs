@@ -1,5 +1,6 @@
 //! Saying something to people: work goes on when nobody listens any more (`skynet … | head -1`).
 
+use crate::progress;
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +15,20 @@ pub fn keep_stdout_for_json() {
 
 /// Writes one line for people.
 pub fn line(words: Arguments) {
+    progress::clear();
     // A closed pipe is the listener's decision and no reason to leave work half done.
     let _ = if JSON.load(Ordering::Relaxed) {
         writeln!(io::stderr(), "{words}")
     } else {
         writeln!(io::stdout(), "{words}")
     };
+}
+
+/// Writes one line about what went wrong, or may go wrong, to standard error.
+pub fn trouble(words: &str) {
+    progress::clear();
+    // Where nobody listens to complaints either, the exit code must do.
+    let _ = writeln!(io::stderr(), "skynet: {words}");
 }
 
 /// Writes the result itself, to standard output.
@@ -45,4 +54,9 @@ pub fn json(value: &impl serde::Serialize) -> io::Result<()> {
 macro_rules! say {
     ($($words:tt)*) => { $crate::say::line(format_args!($($words)*)) };
 }
-pub(crate) use say;
+
+/// A line on standard error that begins with our name; quiet when nobody listens.
+macro_rules! complain {
+    ($($words:tt)*) => { $crate::say::trouble(&format!($($words)*)) };
+}
+pub(crate) use {complain, say};

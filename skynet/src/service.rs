@@ -7,7 +7,7 @@ use servicedir::{client, names};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use unix::process::{Identity, Pidfd};
+use unix::process::{Exit, Identity, Pidfd, Signal};
 use unix::tai64n::Tai64n;
 
 /// What is known of a service at one moment.
@@ -88,7 +88,31 @@ impl Service {
         match self.condition() {
             Condition::Unsupervised => 0,
             Condition::Up(_) | Condition::Paused(_) => self.restarts(),
+            // The first start is no restart.
+            Condition::Down | Condition::Restarting if self.has_never_run() => 0,
             Condition::Down | Condition::Restarting | Condition::Stopping(_) => self.restarts() + 1,
+        }
+    }
+
+    /// Whether its supervise has not started it yet.
+    fn has_never_run(&self) -> bool {
+        match &self.status {
+            None => true,
+            Some(status) => {
+                status.pid.is_none()
+                    && status.more.as_ref().is_some_and(|more| more.restarts == 0 && more.last_exit.is_none())
+            }
+        }
+    }
+
+    /// Whether it last ended neither in order nor by a signal that ends or reloads services.
+    pub fn ended_by_itself(&self) -> bool {
+        let last =
+            self.status.as_ref().and_then(|status| status.more.as_ref()).and_then(|more| more.last_exit);
+        match last {
+            None | Some(Exit::Code(0)) => false,
+            Some(Exit::Signal(signal)) => ![Signal::SIGTERM as i32, Signal::SIGHUP as i32].contains(&signal),
+            Some(Exit::Code(_) | Exit::Unknown) => true,
         }
     }
 
@@ -137,6 +161,7 @@ pub fn tell(dir: &Path, letters: &str) -> Result<bool, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use servicedir::status::More;
 
     fn service(pid: Option<i32>, want: Want, paused: bool) -> Service {
         let status = Status { since: Tai64n::now(), pid, paused, want, more: None };
@@ -160,6 +185,38 @@ mod tests {
         assert_eq!(left.condition(), Condition::Unsupervised);
         let young = Service { status: None, ..service(None, Want::Up, false) };
         assert_eq!(young.condition(), Condition::Restarting);
+    }
+
+    #[test]
+    fn the_first_start_is_no_restart() {
+        let more = |restarts, last_exit| More {
+            state: State::Down,
+            adopted: false,
+            restarts,
+            last_exit,
+            ready: None,
+            backoff_until: None,
+            identity: None,
+            group: false,
+            script: None,
+            supervise: None,
+            grace: None,
+        };
+        for (pid, restarts, last_exit, then) in [
+            (None, 0, None, 0),
+            (None, 0, Some(Exit::Code(0)), 1),
+            (None, 4, Some(Exit::Code(1)), 5),
+            (Some(7), 0, None, 0),
+            (Some(7), 4, Some(Exit::Code(1)), 4),
+        ] {
+            let mut service = service(pid, Want::Nothing, false);
+            service.status.as_mut().unwrap().more = Some(more(restarts, last_exit));
+            assert_eq!(service.restarts_once_up(), then, "{pid:?} {restarts} {last_exit:?}");
+        }
+        let left = Service { supervised: false, ..service(Some(7), Want::Up, false) };
+        assert_eq!(left.restarts_once_up(), 0, "a new supervise counts from the beginning");
+        let young = Service { status: None, ..service(None, Want::Up, false) };
+        assert_eq!(young.restarts_once_up(), 0);
     }
 
     #[test]

@@ -110,7 +110,7 @@ fn failure(tree: &Tree, name: &str, what: &str) -> Trouble {
     let last = logtail::last_lines(&log, 8);
     let stop = format!("skynet stop {}", name::participant(name));
     Trouble::Failed(format!(
-        "{name} {what}; repair it (it is tried again every second) or {stop:?}; log: {}{last}",
+        "{name} {what}; repair it (it is tried again by itself) or {stop:?}; log: {}{last}",
         log.join("current").display()
     ))
 }

@@ -5,7 +5,7 @@ use crate::name;
 use crate::paint::{self, Colour};
 use crate::participant;
 use crate::queues::{self, Queues};
-use crate::say::{self, say};
+use crate::say::{self, complain, say};
 use crate::service::{Condition, Service};
 use crate::table::{Cell, Column, render, terminal_width};
 use crate::tree::Tree;
@@ -63,7 +63,7 @@ pub struct Row {
 /// Prints the table, once or again and again.
 pub fn run(tree: &Tree, args: &admin::Status, json: bool) -> Outcome {
     let Some(seconds) = args.watch else { return once(tree, &args.names, json) };
-    let waiting = Waiting::at_most(Duration::from_secs(u32::MAX.into())).with_signals();
+    let waiting = Waiting::at_most(Duration::from_secs(u32::MAX.into()));
     loop {
         if terminal_width().is_some() && !json {
             // Home, and everything below it away: no flicker.
@@ -88,7 +88,7 @@ fn pause(waiting: &Waiting, tree: &Tree, seconds: u64) -> bool {
         match waiting.next() {
             Woken::Look if states(tree) == before => {}
             Woken::Look => return true,
-            Woken::Interrupted | Woken::Over => return false,
+            Woken::Interrupted(_) | Woken::Over => return false,
         }
     }
     true
@@ -107,7 +107,7 @@ fn deaf() -> bool {
 fn once(tree: &Tree, names: &[String], json: bool) -> Outcome {
     let picked = match tree.pick(names) {
         Err(Trouble::NoSuch(line)) => {
-            eprintln!("skynet: {line}");
+            complain!("{line}");
             return Ok(NO_SUCH);
         }
         picked => picked?,
@@ -123,7 +123,7 @@ fn once(tree: &Tree, names: &[String], json: bool) -> Outcome {
         rows.iter().filter_map(Row::hindrance).for_each(|line| say!("{line}"));
     }
     if let Some(trouble) = trouble {
-        eprintln!("skynet: note: no lengths of queues: {trouble}");
+        complain!("note: no lengths of queues: {trouble}");
     }
     let all_up = rows.iter().all(|row| matches!(row.condition, Condition::Up(_)));
     Ok(if all_up { ALL_UP } else { SOMETHING_DOWN })
@@ -234,6 +234,11 @@ pub fn words(service: &Service) -> String {
         (word, Some(pid), _) => format!("{word} (pid {pid})"),
         (word, None, _) => word.to_owned(),
     }
+}
+
+/// The state in a word, as `--json` tells it.
+pub fn state(service: &Service) -> &'static str {
+    tell(service.condition()).0
 }
 
 fn tell(condition: Condition) -> (&'static str, Option<i32>, Colour) {

@@ -45,12 +45,27 @@ impl Goal {
     }
 }
 
+/// What ^C means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// Nobody waits any longer; what was told to stop stops when it has finished.
+    Leaves,
+    /// The first time a hint, the second time KILL: what has begun must come to an end.
+    Hurries,
+}
+
 /// Stops the services in these directories; returns the names of those that had to be killed because they took
-/// longer than `patience`, or because the user pressed ^C twice.
+/// longer than `patience`, or because the user pressed ^C twice where that hurries.
 ///
 /// # Errors
-/// When a control FIFO cannot be written, or something does not end even when killed.
-pub fn stop(dirs: &[PathBuf], goal: Goal, patience: Duration) -> Result<Vec<String>, Trouble> {
+/// When a control FIFO cannot be written, or something does not end even when killed; [`Trouble::Interrupted`]
+/// where ^C leaves.
+pub fn stop(
+    dirs: &[PathBuf],
+    goal: Goal,
+    patience: Duration,
+    interrupt: Interrupt,
+) -> Result<Vec<String>, Trouble> {
     let mut waiting = Waiting::at_most(patience).with_signals();
     for dir in dirs {
         ask(dir, goal.letters(), Signal::SIGTERM)?;
@@ -68,16 +83,22 @@ pub fn stop(dirs: &[PathBuf], goal: Goal, patience: Duration) -> Result<Vec<Stri
                 return Err(Trouble::System(format!("cannot stop {}: still running", list(&left))));
             }
             Woken::Over => true,
-            Woken::Interrupted if asked_to_hurry => killed.is_empty(),
-            Woken::Interrupted => {
+            Woken::Interrupted(signal) if interrupt == Interrupt::Leaves => {
+                let line = format!(
+                    "{} stops when it has finished its work (at once: skynet kill {})",
+                    list(&left),
+                    left.iter().map(|service| label(&service.dir)).collect::<Vec<_>>().join(" ")
+                );
+                return Err(Trouble::Interrupted(signal, line));
+            }
+            Woken::Interrupted(_) if asked_to_hurry => killed.is_empty(),
+            Woken::Interrupted(_) => {
                 asked_to_hurry = true;
-                progress.clear();
                 say!("still working: {} (^C again kills)", list(&left));
                 false
             }
         };
         if kill {
-            progress.clear();
             say!("killing {}", list(&left));
             for service in &left {
                 ask(&service.dir, &format!("{}k", goal.letters()), Signal::SIGKILL)?;
@@ -85,7 +106,8 @@ pub fn stop(dirs: &[PathBuf], goal: Goal, patience: Duration) -> Result<Vec<Stri
             }
             waiting.extend(AFTERWARDS);
         }
-        progress.tell(|| format!("waiting for {} to finish (^C twice kills)", list(&left)));
+        let hint = if interrupt == Interrupt::Hurries { " (^C twice kills)" } else { "" };
+        progress.tell(|| format!("waiting for {} to finish its work{hint}", list(&left)));
     }
 }
 

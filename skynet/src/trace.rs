@@ -4,7 +4,7 @@ use crate::cli::writer::Trace as Args;
 use crate::history::micros;
 use crate::log::{self, Wanted};
 use crate::paint::{self, Colour};
-use crate::say::{self, say};
+use crate::say::{self, complain, say};
 use crate::states;
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
@@ -33,7 +33,7 @@ pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
     let mut events = vec![];
     for (name, state) in states::of(tree, &[])? {
         if let Err(why) = from_history(&name, &state, &args.wfid, &mut events) {
-            eprintln!("skynet: cannot read {}: {why}", state.join("history.db").display());
+            complain!("cannot read {}: {why}", state.join("history.db").display());
         }
         events.extend(from_failed(&name, &state, &args.wfid)?);
         events.extend(from_live(&name, &state, &args.wfid));
@@ -51,7 +51,7 @@ pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
         print(&events);
     }
     if events.is_empty() {
-        eprintln!("skynet: nothing is known of {} here (it may wait in a queue: skynet queues)", args.wfid);
+        complain!("nothing is known of {} here (it may wait in a queue: skynet queues)", args.wfid);
         return Ok(NOTHING);
     }
     Ok(0)
@@ -80,7 +80,7 @@ fn from_failed(name: &str, state: &Path, wfid: &str) -> Result<Vec<Event>, Troub
     let entries = FailedStore::list(state).map_err(cannot("read", state.join("failed").display()))?;
     let mut events = vec![];
     for entry in entries.into_iter().filter(|entry| entry.about.wfid == wfid) {
-        let kept = format!("{} (all of it: skynet failed {name} {})", entry.about.reason, entry.name);
+        let kept = format!("{} (all of it: skynet failed {name} {wfid})", entry.about.reason);
         let event = |time, what, text| Event { time, participant: name.to_owned(), what, text };
         events.push(event(entry.about.when, "kept", kept));
         let retries = entry.retries();

@@ -14,6 +14,9 @@ pub enum Trouble {
     /// The command line makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// ^C, or another signal of this number; what goes on is said, if anything does.
+    #[error("{1}")]
+    Interrupted(i32, String),
     /// The system said no: a file, a process, a port.
     #[error("{0}")]
     System(String),
@@ -25,6 +28,7 @@ impl Trouble {
         match self {
             Self::Failed(_) | Self::NoSuch(_) => 1,
             Self::Usage(_) => 100,
+            Self::Interrupted(signal, _) => crate::interrupt::exit_code(*signal),
             Self::System(_) => 111,
         }
     }

@@ -1,12 +1,11 @@
 //! Waiting for something to change in folders, for ^C, or for the time to be over.
 
+use crate::interrupt::Claim;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::signal::Signal;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use unix::signals::SignalPipe;
 
 /// How often to look all the same: where inotify is not to be had, and for what no folder shows.
 const TICK: Duration = Duration::from_millis(200);
@@ -16,8 +15,8 @@ const TICK: Duration = Duration::from_millis(200);
 pub enum Woken {
     /// Something may have changed: look again.
     Look,
-    /// ^C or TERM.
-    Interrupted,
+    /// ^C or TERM came: the number of the signal.
+    Interrupted(i32),
     /// The time is over.
     Over,
 }
@@ -25,13 +24,13 @@ pub enum Woken {
 /// A wait with a deadline.
 pub struct Waiting {
     inotify: Option<Inotify>,
-    signals: Option<SignalPipe>,
+    signals: Option<Claim>,
     until: Instant,
     tick: Duration,
 }
 
 impl Waiting {
-    /// A wait of at most this long. ^C ends the program as usual.
+    /// A wait of at most this long. ^C ends the program.
     pub fn at_most(time: Duration) -> Self {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok();
         Self { inotify, signals: None, until: Instant::now() + time, tick: TICK }
@@ -40,7 +39,7 @@ impl Waiting {
     /// ^C and TERM wake this wait from now on and no longer end the program.
     #[must_use]
     pub fn with_signals(mut self) -> Self {
-        self.signals = SignalPipe::new(&[Signal::SIGINT as i32, Signal::SIGTERM as i32]).ok();
+        self.signals = Claim::new();
         self
     }
 
@@ -91,9 +90,9 @@ impl Waiting {
         if let Some(inotify) = &self.inotify {
             while inotify.read_events().is_ok() {}
         }
-        match &self.signals {
-            Some(signals) if signals.take().count() > 0 => Woken::Interrupted,
-            _ => Woken::Look,
+        match self.signals.as_ref().and_then(Claim::take) {
+            Some(signal) => Woken::Interrupted(signal),
+            None => Woken::Look,
         }
     }
 

@@ -4,7 +4,7 @@ use crate::brokers;
 use crate::cli::author::{Asked, Cancel, Wi};
 use crate::log::deaf;
 use crate::paint::{self, Colour};
-use crate::say::{self, say};
+use crate::say::{self, complain, say};
 use crate::table::{Cell, Column, render, terminal_width};
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
@@ -76,14 +76,38 @@ async fn gather<Q: Command>(
 }
 
 async fn ask(caller: &Caller<Air>, asked: &Asked) -> Result<Gathered<ParticipantStatus>, Trouble> {
-    gather::<workitems::Status>(caller, asked, &StatusArgs::default()).await
+    let mut gathered = gather::<workitems::Status>(caller, asked, &StatusArgs::default()).await?;
+    // Who answers first is chance.
+    gathered.answers.sort_by(|a, b| (&a.participant, &a.host, a.pid).cmp(&(&b.participant, &b.host, b.pid)));
+    Ok(gathered)
+}
+
+/// The answers as JSON: times as everywhere, null for what a handler did not say.
+fn as_json(answers: &[ParticipantStatus]) -> Value {
+    let mut all = json!(answers);
+    for answer in all.as_array_mut().into_iter().flatten() {
+        answer["since"] = iso(&answer["since"]);
+        for wi in answer["workitems"].as_array_mut().into_iter().flatten() {
+            wi["since"] = iso(&wi["since"]);
+            for key in ["progress", "handler", "handler_trouble"] {
+                // Reading what is not there makes it null.
+                let said = wi[key].take();
+                wi[key] = said;
+            }
+        }
+    }
+    all
+}
+
+fn iso(time: &Value) -> Value {
+    time.as_str().map(|time| time.replacen(' ', "T", 1).replace(" UTC", "Z")).into()
 }
 
 async fn status(caller: &Caller<Air>, asked: &Asked, json: bool) -> Outcome {
     let gathered = ask(caller, asked).await?;
     if json {
-        say::json(&gathered.answers).map_err(cannot("write", "the result"))?;
-    } else {
+        say::json(&as_json(&gathered.answers)).map_err(cannot("write", "the result"))?;
+    } else if !gathered.answers.is_empty() {
         show(&gathered.answers);
     }
     Ok(told(&gathered.troubles, gathered.answers.is_empty(), asked))
@@ -92,20 +116,15 @@ async fn status(caller: &Caller<Air>, asked: &Asked, json: bool) -> Outcome {
 /// Says what went wrong; the exit code.
 fn told(troubles: &[String], nobody: bool, asked: &Asked) -> u8 {
     for trouble in troubles {
-        eprintln!("skynet: {trouble}");
+        complain!("{trouble}");
     }
     if nobody && troubles.is_empty() {
-        eprintln!(
-            "skynet: nobody has a workitem of {} in hand (what became of it: skynet trace {0})",
-            asked.wfid
-        );
+        complain!("nobody has a workitem of {} in hand (what became of it: skynet trace {0})", asked.wfid);
     }
     if nobody || !troubles.is_empty() { NOBODY } else { 0 }
 }
 
 async fn watch(caller: &Caller<Air>, asked: &Asked, json: bool) -> Outcome {
-    let interrupted = tokio::signal::ctrl_c();
-    tokio::pin!(interrupted);
     let mut seen = false;
     loop {
         let gathered = ask(caller, asked).await?;
@@ -121,17 +140,14 @@ async fn watch(caller: &Caller<Air>, asked: &Asked, json: bool) -> Outcome {
         }
         seen = true;
         match json {
-            true => say::result(&format!("{}\n", json!(gathered.answers)))
+            true => say::result(&format!("{}\n", as_json(&gathered.answers)))
                 .map_err(cannot("write", "the result"))?,
             false => show(&gathered.answers),
         }
         if deaf() {
             return Ok(0);
         }
-        tokio::select! {
-            _ = &mut interrupted => return Ok(0),
-            () = tokio::time::sleep(AGAIN) => {}
-        }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

@@ -3,9 +3,11 @@
 
 mod home;
 
-use home::{Home, wait_until};
+use home::{Home, executable, wait_until};
 use serde_json::Value;
 use std::fs;
+use std::process::Command;
+use std::time::Instant;
 
 fn up(services: &[&str]) -> Home {
     let home = Home::new();
@@ -110,4 +112,117 @@ fn what_needs_no_broker_works_without_one() {
     home.good(&["restart", "one"]);
     home.good(&["log", "one"]);
     home.good(&["history"]);
+}
+
+/// "I should be notified of any problems (eg crashes)." One setting, one test of it.
+#[test]
+fn i_should_be_notified_of_any_problems() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    let told = home.folder.path().join("told");
+    let tell = home.folder.path().join("tell");
+    executable(
+        &tell,
+        &format!("#!/bin/sh\necho \"$SKYNET_SERVICE $SKYNET_EVENT $SKYNET_EXIT\" >>{}\n", told.display()),
+    );
+    home.good(&["config", "set", "notify.command", &format!("[{tell:?}]")]);
+    let tested = home.good(&["notify", "test"]);
+    assert!(tested.contains("has been told"), "{tested}");
+    assert_eq!(fs::read_to_string(&told).unwrap(), "skynet test code 0\n");
+
+    home.good(&["new", "fragile"]);
+    home.good(&["enable", "./fragile"]);
+    assert!(home.good(&["notify", "test", "fragile", "--json"]).contains("\"told\": true"));
+    home.good(&["kill", "fragile"]);
+    wait_until("its crash is told", || fs::read_to_string(&told).unwrap().contains("fragile crash signal 9"));
+    wait_until("it is up again", || home.skynet(&["status", "fragile"]).code == Some(0));
+
+    // A command that fails, that does not end, that is not there: said at once, not when it is needed.
+    for (command, part) in [
+        ("[\"/bin/sh\", \"-c\", \"echo no route to host; exit 3\"]", "ended with exit code 3"),
+        ("[\"/bin/sh\", \"-c\", \"kill -9 $$\"]", "was ended by signal 9"),
+        ("[\"/no/such/program\"]", "cannot run the notify command /no/such/program"),
+        ("[]", "nobody is told of problems"),
+    ] {
+        home.good(&["config", "fragile", "set", "notify.command", command]);
+        let done = home.skynet(&["notify", "test", "fragile"]);
+        assert!(done.code != Some(0) && done.err.lines().count() == 1 && done.err.contains(part), "{done:?}");
+        assert_eq!(
+            done.out.contains("no route to host"),
+            command.contains("route"),
+            "what it says is shown: {done:?}"
+        );
+    }
+    home.service("plain", "exec sleep 1000");
+    home.good(&["enable", "./plain"]);
+    let plain = home.skynet(&["notify", "test", "plain"]);
+    assert!(plain.code == Some(1) && plain.err.contains("service.toml"), "why, and what to do: {plain:?}");
+}
+
+/// "I want to be sure they'll shutdown and startup nicely when the system reboots. I don't mind waiting a short while
+/// for them to shutdown nicely but not too long."
+#[test]
+fn i_want_to_be_sure_they_shut_down_and_start_up_nicely_but_in_a_short_while() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    home.good(&["new", "endless"]);
+    let endless = "import time\nclass ParticipantHandler(object):\n    def handle_wi(self, wid):\n        \
+                   self.log.info('attempt %d', wid.attempt)\n        \
+                   while not wid.fields.short:\n            time.sleep(0.05)\n";
+    fs::write(home.folder.path().join("endless/endless.py"), endless).unwrap();
+    home.good(&["config", "./endless", "set", "grace", "1s"]);
+    home.good(&["enable", "./endless"]);
+    home.good(&["send", "endless", "--wfid", "w1"]);
+    let log = || home.good(&["log", "endless"]);
+    wait_until("it works", || log().contains("w1: attempt 1"));
+    let begun = Instant::now();
+    home.good(&["local", "down"]);
+    assert!(begun.elapsed().as_secs() < 45, "it was not waited for: {:?}", begun.elapsed());
+    assert!(home.processes().is_empty());
+    home.good(&["local", "up"]);
+    wait_until("its workitem came back", || log().matches("w1: attempt").count() == 2);
+    assert_eq!(status(&home, "endless")["state"], "up", "what starts at boot is up");
+}
+
+/// "I want to see log information from them (and have them cope with logrotate)."
+#[test]
+fn i_want_to_see_their_logs_and_have_them_cope_with_logrotate() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    home.good(&["new", "sizer"]);
+    home.good(&["enable", "./sizer"]);
+    let current = home.path("log/sizer/current");
+    for (round, way) in ["nocreate", "create", "copytruncate"].iter().enumerate() {
+        let wfid = format!("w{round}");
+        home.good(&["send", "sizer", "--wait", "--wfid", &wfid]);
+        wait_until("its line is there", || home.good(&["log", "sizer", "--wfid", &wfid]).contains("replied"));
+        let rule = home.folder.path().join("rule");
+        fs::write(&rule, format!("{} {{\n rotate 9\n missingok\n {way}\n}}\n", current.display())).unwrap();
+        let mut logrotate = Command::new("/usr/sbin/logrotate");
+        let done =
+            logrotate.args(["-f", "-s"]).arg(home.folder.path().join("state")).arg(&rule).output().unwrap();
+        assert!(done.status.success(), "{way}: {done:?}");
+    }
+    home.good(&["send", "sizer", "--wait", "--wfid", "last"]);
+    wait_until("it goes on", || home.good(&["log", "sizer", "--wfid", "last"]).contains("replied"));
+    home.good(&["status", "sizer"]);
+}
+
+/// "If a crash happens the participant should restart in a robust manner (probably rate limited)."
+#[test]
+fn a_participant_that_crashes_again_and_again_is_restarted_at_a_limited_rate_and_said_to_be() {
+    let home = up(&[]);
+    let dir = home.service("crashing", "echo crashed; exit 1");
+    fs::write(dir.join("service.toml"), "[backoff]\nfirst = \"50ms\"\nfactor = 1000.0\nmax = \"1h\"\n")
+        .unwrap();
+    let done = home.skynet(&["enable", "./crashing", "--timeout", "2s"]);
+    assert!(done.code == Some(1) && done.err.contains("log/crashing/current"), "{done:?}");
+    wait_until("it waits", || status(&home, "crashing")["state"] == "restarting");
+    let starts = home.good(&["log", "crashing"]).matches("crashed").count();
+    assert!((1..=3).contains(&starts), "{starts}");
+    assert_eq!(home.skynet(&["status", "crashing"]).code, Some(3));
+    assert!(home.skynet(&["doctor"]).out.contains("crashing: it does not stay up"));
+    // An operator need not wait.
+    home.service("crashing", "exec sleep 1000");
+    home.good(&["start", "crashing"]);
 }

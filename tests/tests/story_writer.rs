@@ -3,8 +3,10 @@
 
 mod home;
 
-use home::Home;
+use home::{Home, Lines, finish, signal, wait_until};
 use serde_json::Value;
+use std::fs;
+use unix::process::Signal;
 
 fn json(home: &Home, words: &[&str]) -> Value {
     serde_json::from_str(&home.good(&[words, &["--json"]].concat())).unwrap()
@@ -57,4 +59,54 @@ fn i_want_to_filter_output_by_process_and_see_only_some_logs() {
     let one = lines(&["size*", "--grep", "replied$"]);
     assert!(one.len() == 2 && one.iter().all(|line| line["participant"] == "sizer"), "{one:?}");
     assert_eq!(lines(&["sizer", "-n", "1", "--wfid", "second"]).len(), 1);
+}
+
+/// "I want to easily see output from participants": one command for all of them, while they work.
+#[test]
+fn i_want_to_easily_see_output_from_participants() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    let mut follow = home.start(&["log", "-f"]);
+    let mut seen = Lines::of(follow.stdout.take().unwrap());
+    for name in ["sizer", "checker"] {
+        home.good(&["new", name]);
+        home.good(&["enable", &format!("./{name}")]);
+        home.good(&["send", name, "--wfid", name, "--wait"]);
+        // One that came later, too.
+        let line = seen.until(&format!("{name} {name}: done"));
+        assert!(line.contains(&format!(" {name}: ")), "whose it is: {line}");
+    }
+    signal(&follow, Signal::SIGINT);
+    assert_eq!(finish(follow).code, Some(130));
+}
+
+/// "I want to be able to analyse the history of each participant's work to see how long they took and how many times
+/// they were called or had problems."
+#[test]
+fn i_want_to_analyse_the_history_of_each_participants_work() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    home.good(&["new", "worker"]);
+    let handler = "import time\nclass ParticipantHandler(object):\n    def handle_wi(self, wid):\n        \
+                   time.sleep(wid.fields.ms / 1000.0)\n        if wid.fields.bad:\n            \
+                   raise ValueError('it is bad')\n";
+    fs::write(home.folder.path().join("worker/worker.py"), handler).unwrap();
+    home.good(&["enable", "./worker"]);
+    for (wfid, ms, bad) in [("quick", 1, false), ("slow", 300, false), ("bad", 1, true)] {
+        let (ms, bad) = (format!("ms={ms}"), format!("bad={bad}"));
+        home.skynet(&["send", "worker", "--wait", "--wfid", wfid, "-F", &ms, "-F", &bad]);
+    }
+    wait_until("all is written", || json(&home, &["history"]).as_array().unwrap().len() == 3);
+    let stats = &json(&home, &["history", "--stats"])[0];
+    assert_eq!((&stats["count"], &stats["problems"]), (&3.into(), &1.into()), "{stats}");
+    assert!(
+        stats["run_ms"]["max"].as_f64().unwrap() >= 300.0 && stats["wait_ms"]["min"].as_f64().unwrap() >= 0.0
+    );
+    assert_eq!(json(&home, &["history", "--slowest", "1"])[0]["wfid"], "slow");
+    let bad = &json(&home, &["history", "--problems"])[0];
+    assert_eq!((&bad["wfid"], &bad["error"]), (&"bad".into(), &"ValueError: it is bad".into()), "{bad}");
+    let table = home.good(&["history", "--stats"]);
+    assert!(table.contains("33.3 %") && table.contains("worker"), "{table}");
+    let csv = home.good(&["history", "--csv"]);
+    assert_eq!(csv.lines().count(), 4, "{csv}");
 }

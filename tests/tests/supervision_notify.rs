@@ -1,6 +1,8 @@
 //! Whoever is to be told of problems is told.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use tests::Sandbox;
 use tests::service::Service;
 
@@ -125,4 +127,30 @@ fn the_samples_tell_what_happened_and_the_last_log_lines() {
         (&"sizer".into(), &"crash".into(), &2.into())
     );
     assert_eq!(body["log"], serde_json::json!(["first", "last"]));
+}
+
+/// A participant says in config.exo who is told; boss.conf is for those that do not, and a file that others may
+/// write is not believed: supervise may be root.
+#[test]
+fn a_participant_is_told_of_without_a_service_toml() {
+    let sandbox = Sandbox::new();
+    sandbox.set("SKYNET_HOME", sandbox.dir().display());
+    sandbox.write("boss.conf", settings(&sandbox, ""));
+    let own = sandbox.script("tell-own", "echo own >>told");
+    let own = format!("[notify]\ncommand = [\"{}\"]\n", own.display());
+    let everybody = Permissions::from_mode(0o666);
+    for (name, config, mode, told) in [
+        ("a", "concurrency = 1\n", None, "a crash code 1 1\n"),
+        ("b", own.as_str(), None, "own\n"),
+        ("c", own.as_str(), Some(everybody), "c crash code 1 1\n"),
+    ] {
+        let service = Service::new(&sandbox, name, "[ -e second ] && exec sleep 1000; touch second; exit 1");
+        let file = sandbox.write(format!("{name}/config.exo"), config);
+        if let Some(mode) = mode {
+            fs::set_permissions(file, mode).unwrap();
+        }
+        let _supervise = service.supervise();
+        service.wait_until_up();
+        service.wait_until_it_holds("told", told);
+    }
 }

@@ -1,4 +1,4 @@
-//! docs/tutorial.md: its commands are run as they stand there, and what they print is compared.
+//! docs/tutorial.md and docs/howto: their commands are run as they stand there, and what they print is compared.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test ends where something is not as it must be")]
 
 mod home;
@@ -6,6 +6,7 @@ mod home;
 use home::{Home, bin};
 use std::fs;
 use std::process::{Command, Stdio};
+use tests::broker::Broker;
 
 /// One command of the tutorial and what it prints, as it stands there.
 struct Step {
@@ -68,12 +69,16 @@ fn matches(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-#[test]
-fn the_tutorial_does_what_it_says() {
+/// Runs the commands of a document, in which some words stand for others.
+fn execute(path: &str, words: &[(&str, &str)]) -> Home {
     let home = Home::new();
-    let text = fs::read_to_string(tests::checkout().join("docs/tutorial.md")).unwrap();
+    let mut text = fs::read_to_string(tests::checkout().join(path)).unwrap();
+    for (word, here) in words {
+        assert!(text.contains(word), "{path} has no {word}");
+        text = text.replace(word, here);
+    }
     let steps = steps(&text);
-    assert!(steps.len() > 15, "{}", steps.len());
+    assert!(!steps.is_empty(), "{path} has no commands");
     for step in steps {
         let mut command = Command::new("/bin/sh");
         // As a terminal shows it: both outputs, one after the other.
@@ -90,14 +95,72 @@ fn the_tutorial_does_what_it_says() {
         }
         assert!(
             agree(&step.output, &found),
-            "docs/tutorial.md:{}: $ {}\n--- it says\n{}\n--- and it is\n{}\n",
+            "{path}:{}: $ {}\n--- it says\n{}\n--- and it is\n{}\n",
             step.line,
             step.command,
             step.output.join("\n"),
             found.join("\n")
         );
     }
+    home
+}
+
+/// The same; all must have ended with its last command.
+fn execute_to_the_end(path: &str, words: &[(&str, &str)]) {
+    let home = execute(path, words);
     assert!(home.processes().is_empty(), "{:?}", home.processes());
+}
+
+#[test]
+fn the_tutorial_does_what_it_says() {
+    execute_to_the_end("docs/tutorial.md", &[]);
+}
+
+#[test]
+fn another_language_instances_history_crashes_and_daemontools_are_as_their_recipes_say() {
+    for name in ["another-language", "instances", "history", "debug-a-crash", "from-daemontools"] {
+        execute_to_the_end(&format!("docs/howto/{name}.md"), &[]);
+    }
+}
+
+/// "Switching a home from it to RabbitMQ is one line of boss.conf, and `skynet local up --broker URL`."
+#[test]
+fn a_home_moves_to_rabbitmq_and_back_as_the_recipe_says() {
+    let broker = Broker::rabbitmq();
+    execute_to_the_end(
+        "docs/howto/rabbitmq.md",
+        &[("amqp://boss:boss@rabbit.example.org/boss", &broker.url())],
+    );
+}
+
+/// With the sample that mails, and a sendmail that puts all mail into a file.
+#[test]
+fn notifying_by_mail_is_as_the_recipe_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mail, outbox) = (folder.path().join("mail"), folder.path().join("outbox"));
+    let sendmail = folder.path().join("sendmail");
+    home::executable(&sendmail, &format!("#!/bin/sh\ncat >>{}\n", outbox.display()));
+    let sample = bin().join("../notify/mail").canonicalize().unwrap();
+    let command = format!("#!/bin/sh\nSENDMAIL={} exec {} \"$@\"\n", sendmail.display(), sample.display());
+    home::executable(&mail, &command);
+    let _home = execute("docs/howto/notify.md", &[("/usr/lib/skynet/notify/mail", mail.to_str().unwrap())]);
+    let read = || fs::read_to_string(&outbox).unwrap();
+    home::wait_until("the crash is mailed, with the log", || {
+        read().contains("sizer: crash\n") && read().contains("consuming from sizer")
+    });
+    let sent = read();
+    assert_eq!(sent.matches("To: root\nSubject: ").count(), 1, "{sent}");
+    assert_eq!(sent.matches("To: sizer-team\nSubject: ").count(), 2, "{sent}");
+}
+
+#[test]
+fn every_recipe_is_run() {
+    let own = fs::read_to_string(tests::checkout().join("tests/tests/tutorial.rs")).unwrap();
+    for entry in fs::read_dir(tests::checkout().join("docs/howto")).unwrap().flatten() {
+        let name = entry.path().file_stem().unwrap().to_str().unwrap().to_owned();
+        let run = own.contains(&format!("\"{name}\"")) || own.contains(&format!("docs/howto/{name}.md\""));
+        assert!(run, "{name} is not run here");
+    }
 }
 
 #[test]

@@ -82,6 +82,27 @@ pub const QUEUES_HELP: &str = "\
 Example:
   skynet queues";
 
+pub const NOTIFY_TEST_HELP: &str = "\
+The command stands in [notify] command of boss.conf, of the participant's config.exo, or of its service.toml. It is
+run as supervise runs it, with SKYNET_EVENT=test; what it says is shown. Exit code 1 when it fails or there is none.
+
+Examples:
+  skynet config set notify.command '[\"/usr/lib/skynet/notify/mail\", \"root\"]'
+  skynet notify test           the command of boss.conf
+  skynet notify test sizer     the one of this participant";
+
+/// `skynet notify …`
+#[derive(Debug, Subcommand)]
+pub enum Notify {
+    /// Run the notify command with a test event and say what came of it
+    #[command(after_help = NOTIFY_TEST_HELP)]
+    Test {
+        /// The participant whose command it is [default: that of boss.conf]
+        #[arg(add = ArgValueCandidates::new(values::services))]
+        name: Option<String>,
+    },
+}
+
 /// Names, none = all.
 #[derive(Debug, Args)]
 pub struct AnyNames {

@@ -10,7 +10,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
         "For system administrators",
         &[
             "status", "enable", "disable", "start", "stop", "restart", "reload", "once", "kill", "remove",
-            "config", "doctor", "failed", "queues",
+            "config", "doctor", "failed", "notify", "queues",
         ],
     ),
     ("For process writers", &["log", "history", "trace", "register", "unregister"]),

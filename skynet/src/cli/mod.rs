@@ -108,6 +108,9 @@ pub enum Verb {
     /// Show workitems that could not be handled; put them back or drop them
     #[command(after_help = admin::FAILED_HELP)]
     Failed(admin::Failed),
+    /// Test who is told of problems
+    #[command(subcommand)]
+    Notify(admin::Notify),
     /// Show the queues of participants: what waits in them, who listens
     #[command(after_help = admin::QUEUES_HELP)]
     Queues(admin::AnyNames),

@@ -19,8 +19,10 @@ pub fn look(tree: &Tree) -> Vec<Finding> {
         Ok(services) => services,
         Err(e) => return vec![Finding::wrong("participants", e.to_string(), "")],
     };
+    // That no svscan runs is said once.
+    let supervised = services.iter().any(|name| Service::look(&tree.service(name)).supervised);
     for service in services {
-        found.extend(condition(tree, &service));
+        found.extend(condition(tree, &service).filter(|_| supervised));
         let participants_own = name::participant(&service) == service;
         if let Ok(Some((settings, _))) = participant::settings(tree, &tree.service(&service))
             && participants_own
@@ -66,7 +68,7 @@ fn condition(tree: &Tree, name: &str) -> Option<Finding> {
             let hours =
                 service.age().unwrap_or_default().max(Duration::from_secs(600)).as_secs_f64() / 3600.0;
             match service.restarts() {
-                n if n > 1 && f64::from(n) / hours > UNSTEADY => {
+                n if n > 1 && f64::from(n) / hours > UNSTEADY && service.ended_by_itself() => {
                     let what = format!("it was restarted {n} times");
                     Some(Finding::warning(name, what, format!("why: skynet log {name} --since 1h")))
                 }

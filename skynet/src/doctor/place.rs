@@ -4,7 +4,7 @@ use super::Finding;
 use crate::service::Service;
 use crate::tree::Tree;
 use crate::units::size;
-use nix::sys::statvfs::statvfs;
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, access, geteuid};
 use servicedir::names;
 use std::fs;
@@ -32,8 +32,15 @@ pub fn look(tree: &Tree) -> Vec<Finding> {
         return found;
     }
     found.push(Finding::good("place", place.display().to_string()));
-    found.extend(folders(tree));
-    found.extend(disk(&place));
+    if is_read_only(&place) {
+        // One cause, one line: that folders cannot be written follows from it.
+        let repair =
+            format!("look for errors of the disk (dmesg), then: mount -o remount,rw {}", place.display());
+        found.push(Finding::wrong("disk", "it is mounted read-only", repair));
+    } else {
+        found.extend(folders(tree));
+        found.extend(disk(&place));
+    }
     found.extend(secrets(tree));
     found.extend(leftovers(tree));
     found.extend(limits());
@@ -69,6 +76,10 @@ fn folders(tree: &Tree) -> Vec<Finding> {
         found.push(Finding::good("folders", "services, logs and states can be read and written"));
     }
     found
+}
+
+fn is_read_only(place: &Path) -> bool {
+    statvfs(place).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY))
 }
 
 fn disk(place: &Path) -> Vec<Finding> {

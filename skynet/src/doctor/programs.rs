@@ -104,7 +104,7 @@ fn broker(tree: &Tree) -> Vec<Finding> {
         false => Finding::good("broker", format!("{place} answers")),
     }];
     if let Some(queue) = replies.filter(|queue| queue.consumers == 0 && queue.ready > 0) {
-        let what = format!("{} replies wait in {}, and no engine takes them", queue.ready, brokers::REPLIES);
+        let what = format!("no engine takes the replies from {} ({} wait)", brokers::REPLIES, queue.ready);
         found.push(Finding::warning("engine", what, "is BOSS up, and on this broker and vhost?"));
     }
     found

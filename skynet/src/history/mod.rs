@@ -14,6 +14,7 @@ pub use rows::micros;
 
 use crate::cli::writer::History as Args;
 use crate::log::ago;
+use crate::say::complain;
 use crate::states;
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble};
@@ -50,10 +51,18 @@ pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
 
 /// A history that is locked or damaged is told of; the others are shown all the same.
 fn not_read(place: &Path, why: &dyn std::fmt::Display) -> u8 {
-    eprintln!(
-        "skynet: cannot read {}: {why} (a damaged one is moved aside by the participant when it next starts)",
-        place.join("history.db").display()
-    );
+    let file = place.join("history.db");
+    match why.to_string() {
+        damaged if damaged.contains("not a database") || damaged.contains("malformed") => complain!(
+            "cannot read {}: it is damaged; the participant moves it aside when it next starts (skynet reload {})",
+            file.display(),
+            place.file_name().unwrap_or_default().display()
+        ),
+        locked if locked.contains("locked") => {
+            complain!("cannot read {}: another program holds it locked (fuser {0})", file.display());
+        }
+        why => complain!("cannot read {}: {why}", file.display()),
+    }
     NOT_ALL
 }
 

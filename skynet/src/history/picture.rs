@@ -24,9 +24,15 @@ pub fn draw(stretches: &[(u64, u64)], ends: &(String, String), colours: bool) ->
         }
         lines.push(line.trim_end().to_owned());
     }
-    let (first, last) = (short(&ends.0), short(&ends.1));
+    let (first, mut last) = (short(&ends.0), short(&ends.1));
+    if first.len() + last.len() >= stretches.len() {
+        // Of the same day the time will do; of another one there is no room to tell.
+        let day = |time: &str| time.split('T').next().map(str::to_owned);
+        last = last.split('T').nth(1).filter(|_| day(first) == day(last)).unwrap_or_default();
+    }
     let room = stretches.len().saturating_sub(first.len() + last.len());
-    lines.push(format!("{:>SCALE$} {first}{}{last}", "runs", " ".repeat(room.max(1))));
+    let times = format!("{:>SCALE$} {first}{}{last}", "runs", " ".repeat(room.max(1)));
+    lines.push(times.trim_end().to_owned());
     lines
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Args, Printed};
 use crate::paint::{self, Colour};
-use crate::say::{self, say};
+use crate::say::{self, complain, say};
 use crate::table::{Cell, Column, render, terminal_width};
 use crate::trouble::cannot;
 use crate::units::{iso, time};
@@ -42,10 +42,10 @@ pub fn print(histories: &[(String, History)], filter: &Filter, args: &Args, json
         say::result(&csv(&rows)).map_err(cannot("write", "the result"))?;
     } else if json {
         say::json(&rows.iter().map(as_json).collect::<Vec<_>>()).map_err(cannot("write", "the result"))?;
-    } else {
+    } else if !rows.is_empty() || troubles.is_empty() {
         table(&rows);
         if more || (rows.len() == SHOWN && args.lines.is_none() && args.slowest.is_none()) {
-            eprintln!("skynet: the last {} are shown (more: -n COUNT)", rows.len());
+            complain!("the last {} are shown (more: -n COUNT)", rows.len());
         }
     }
     Ok(troubles)

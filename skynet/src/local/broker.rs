@@ -275,6 +275,11 @@ fn read(path: &Path) -> Result<Option<String>, Trouble> {
 
 /// Replaces a file by rename; nobody ever sees half of it, or sees it with other permissions.
 fn put(path: &Path, text: &str, mode: u32) -> Result<(), Trouble> {
+    let has_mode = |meta: fs::Metadata| meta.permissions().mode() & 0o7777 == mode;
+    if fs::metadata(path).is_ok_and(has_mode) && fs::read_to_string(path).is_ok_and(|old| old == text) {
+        // A full disk is no trouble to what is there already.
+        return Ok(());
+    }
     let fresh = path.with_extension("new");
     let write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&fresh)?;
@@ -282,7 +287,11 @@ fn put(path: &Path, text: &str, mode: u32) -> Result<(), Trouble> {
         file.write_all(text.as_bytes())?;
         fs::rename(&fresh, path)
     };
-    write().map_err(cannot("write", path.display()))
+    write().map_err(|e| {
+        // The error is told; half a file is of no use.
+        let _ = fs::remove_file(&fresh);
+        cannot("write", path.display())(e)
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! `skynet local down`: participants first, as their replies need the broker, then everything else.
 
-use super::{lock, svscan};
+use super::{lock, status, svscan};
 use crate::name::BROKER;
 use crate::participant;
 use crate::say::say;
-use crate::service::has_ended;
-use crate::stopping::{self, Goal, PATIENCE};
+use crate::service::{Service, has_ended};
+use crate::stopping::{self, Goal, Interrupt, PATIENCE};
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
 use crate::waiting::{Waiting, Woken};
@@ -23,23 +23,32 @@ const LOGGERS: Duration = Duration::from_secs(5);
 const SVSCAN: Duration = Duration::from_secs(110);
 
 /// Stops the SkyNET of this home. Exit code 1 when something had to be killed.
-pub fn run(tree: &Tree) -> Outcome {
+pub fn run(tree: &Tree, json: bool) -> Outcome {
+    let killed = stop(tree)?;
+    if json {
+        status::print_json(tree, "killed", &killed.clone().into())?;
+    }
+    Ok(u8::from(!killed.is_empty()))
+}
+
+/// Returns what had to be killed.
+fn stop(tree: &Tree) -> Result<Vec<String>, Trouble> {
     let Some(home) = tree.home().filter(|home| home.join("run").is_dir()) else {
         say!("nothing to stop: there is no SkyNET in {}", super::up::place(tree));
-        return Ok(0);
+        return Ok(vec![]);
     };
     let _lock = lock::take(&home.join("run"))?;
     if svscan::find(&home.join("run")).is_none() && leftovers(tree)?.is_empty() {
         say!("SkyNET in {} is down already", home.display());
-        return Ok(0);
+        return Ok(vec![]);
     }
-    let killed = stop_everything(tree, &home.join("run"))?;
+    let killed = stop_everything(tree, &home.join("run"), Interrupt::Hurries)?;
     if killed.is_empty() {
         say!("SkyNET in {} is down; start it again with: skynet local up", home.display());
-        return Ok(0);
+    } else {
+        say!("SkyNET in {} is down; had to be killed: {}", home.display(), killed.join(", "));
     }
-    say!("SkyNET in {} is down; had to be killed: {}", home.display(), killed.join(", "));
-    Ok(1)
+    Ok(killed)
 }
 
 /// Stops participants, then svscan with all the rest, then what a killed svscan left behind. Returns what had
@@ -47,12 +56,14 @@ pub fn run(tree: &Tree) -> Outcome {
 ///
 /// # Errors
 /// When something cannot be stopped.
-pub fn stop_everything(tree: &Tree, run: &Path) -> Result<Vec<String>, Trouble> {
+pub fn stop_everything(tree: &Tree, run: &Path, interrupt: Interrupt) -> Result<Vec<String>, Trouble> {
     let participants: Vec<_> = directories(tree)?.into_iter().filter(|dir| !dir.ends_with(BROKER)).collect();
-    if !participants.is_empty() {
-        say!("stopping {} …", names_of(&participants));
+    let alive: Vec<_> = participants.iter().filter(|dir| Service::look(dir).is_alive()).cloned().collect();
+    if !alive.is_empty() {
+        say!("stopping {} …", names_of(&alive));
     }
-    let mut killed = stopping::stop(&participants, Goal::Idle, participant::patience(tree, &participants))?;
+    let patience = participant::patience(tree, &participants);
+    let mut killed = stopping::stop(&participants, Goal::Idle, patience, interrupt)?;
     if let Some(svscan) = svscan::find(run) {
         killed.extend(stop_svscan(tree, &svscan)?);
     }
@@ -66,7 +77,7 @@ pub fn stop_everything(tree: &Tree, run: &Path) -> Result<Vec<String>, Trouble> 
 /// # Errors
 /// What reading the scan directory reports.
 pub fn leftovers(tree: &Tree) -> Result<Vec<PathBuf>, Trouble> {
-    let alive = |dir: &PathBuf| crate::service::Service::look(dir).is_alive();
+    let alive = |dir: &PathBuf| Service::look(dir).is_alive();
     let dirs = directories(tree)?.into_iter().flat_map(|dir| [dir.join(names::LOG), dir]);
     Ok(dirs.filter(alive).collect())
 }
@@ -74,15 +85,15 @@ pub fn leftovers(tree: &Tree) -> Result<Vec<PathBuf>, Trouble> {
 fn stop_leftovers(tree: &Tree) -> Result<Vec<String>, Trouble> {
     let (loggers, services): (Vec<_>, Vec<_>) =
         leftovers(tree)?.into_iter().partition(|dir| dir.ends_with(names::LOG));
-    let mut killed = stopping::stop(&services, Goal::Gone, PATIENCE)?;
+    let mut killed = stopping::stop(&services, Goal::Gone, PATIENCE, Interrupt::Hurries)?;
     // A logger ends by itself, having written everything, once nobody holds the other end of its pipe.
     for dir in &loggers {
         crate::service::tell(dir, "x")?;
     }
     let waiting = Waiting::at_most(LOGGERS);
-    let gone = |dir: &PathBuf| !crate::service::Service::look(dir).is_alive();
+    let gone = |dir: &PathBuf| !Service::look(dir).is_alive();
     if waiting.until(|| loggers.iter().all(gone).then_some(())).is_none() {
-        killed.extend(stopping::stop(&loggers, Goal::Gone, LOGGERS)?);
+        killed.extend(stopping::stop(&loggers, Goal::Gone, LOGGERS, Interrupt::Hurries)?);
     }
     Ok(killed)
 }
@@ -107,7 +118,7 @@ fn stop_svscan(tree: &Tree, svscan: &svscan::Svscan) -> Result<Vec<String>, Trou
         let process = PollFd::new(svscan.process.as_fd(), PollFlags::POLLIN);
         match waiting.next_or(Some(process)) {
             Woken::Look => {}
-            Woken::Interrupted => terminate()?,
+            Woken::Interrupted(_) => terminate()?,
             Woken::Over => {
                 return Err(Trouble::System(format!(
                     "cannot stop svscan (pid {}): still running",

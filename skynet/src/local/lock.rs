@@ -13,8 +13,9 @@ use std::path::Path;
 /// What opening or locking the file reports.
 pub fn take(run: &Path) -> Result<Flock<File>, Trouble> {
     let path = run.join("lock");
-    let open = || OpenOptions::new().append(true).create(true).open(&path);
-    let file = open().map_err(cannot("open", path.display()))?;
+    // One that is there can be locked on a read-only disk, too.
+    let open = File::open(&path).or_else(|_| OpenOptions::new().append(true).create(true).open(&path));
+    let file = open.map_err(cannot("open", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(lock),
         Err((file, Errno::EWOULDBLOCK)) => {

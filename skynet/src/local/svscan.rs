@@ -64,18 +64,28 @@ pub fn start(tree: &Tree, run: &Path) -> Result<Svscan, Trouble> {
         .spawn()
         .map_err(cannot("start", "svscan"))?;
     // End of file means that svscan runs now, or that it never will.
+    let mut why = String::new();
     if let Some(mut pipe) = becoming.stdout.take() {
-        let _ = pipe.read_to_end(&mut vec![]);
+        let _ = pipe.read_to_string(&mut why);
     }
     find(run).ok_or_else(|| {
-        // Reaped for its own sake; what it said stands in the log.
+        // Reaped for its own sake.
         let _ = becoming.wait();
-        Trouble::System(format!("cannot start svscan: see {}", log(tree).display()))
+        match why.trim() {
+            "" => Trouble::System(format!("cannot start svscan: see {}", log(tree).display())),
+            // The log may be what cannot be written.
+            why => Trouble::System(format!("cannot start svscan: {why}")),
+        }
     })
 }
 
-/// Becomes svscan: own session, three descriptors, a clean environment, on record.
+/// Becomes svscan; where that fails whoever started us is told why.
 pub fn become_svscan(tree: &Tree) -> Outcome {
+    become_it(tree).inspect_err(|why| crate::say::line(format_args!("{why}")))
+}
+
+/// Own session, three descriptors, a clean environment, on record.
+fn become_it(tree: &Tree) -> Outcome {
     let home = tree.home().ok_or_else(|| Trouble::Usage("SKYNET_HOME is not set".to_owned()))?;
     let run = &home.join("run");
     nix::unistd::setsid().map_err(cannot("begin", "a session"))?;
@@ -92,7 +102,7 @@ pub fn become_svscan(tree: &Tree) -> Outcome {
         .arg(tree.scan_dir())
         .current_dir("/")
         .env_clear()
-        .envs(environment(bin, tree))
+        .envs(environment(tree))
         .stdout(log)
         .exec();
     forget(run);
@@ -100,7 +110,9 @@ pub fn become_svscan(tree: &Tree) -> Outcome {
 }
 
 /// What services find in their environment.
-fn environment(bin: &Path, tree: &Tree) -> Vec<(&'static str, OsString)> {
+pub fn environment(tree: &Tree) -> Vec<(&'static str, OsString)> {
+    let own = own_executable().unwrap_or_default();
+    let bin = own.parent().unwrap_or(Path::new("/usr/lib/skynet/bin"));
     let mut path = bin.as_os_str().to_owned();
     path.push(":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let kept = ["HOME", "USER", "LOGNAME", "LANG", "TZ"];

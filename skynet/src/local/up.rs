@@ -1,17 +1,24 @@
 //! `skynet local up`: broker and svscan under the home, ready when it returns.
 
 use super::broker::{self, Broker, Settings, Wish};
-use super::{down, lock, svscan};
+use super::{down, lock, status, svscan};
 use crate::cli::author::Up;
+use crate::enable;
+use crate::interrupt::Claim;
 use crate::logtail;
 use crate::name::BROKER;
+use crate::progress::Progress;
 use crate::say::say;
 use crate::service::{Condition, Service, tell};
+use crate::stopping::Interrupt;
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
 use crate::waiting::{Waiting, Woken};
+use nix::poll::{PollFd, PollFlags};
+use serde_json::Value;
 use std::fs::{self, DirBuilder};
 use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
@@ -21,12 +28,14 @@ const BROKER_TIME: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(1);
 
 /// Starts the SkyNET of this home, or says that it runs.
-pub fn run(tree: &Tree, args: &Up) -> Outcome {
+pub fn run(tree: &Tree, args: &Up, json: bool) -> Outcome {
     let wish = Wish::from_options(args.port, args.broker.as_deref())?;
     let home = tree.home().ok_or_else(|| Trouble::Usage("no home".to_owned()))?;
     let run = home.join("run");
     make_folders(tree, home)?;
     let _lock = lock::take(&run)?;
+    // What has been started is stopped again before ^C ends this.
+    let interrupts = Claim::new();
     let already = svscan::find(&run).is_some();
     if already && wish != Wish::AsChosen {
         let line = "cannot change the broker of a SkyNET that runs: skynet local down, then up again";
@@ -39,18 +48,30 @@ pub fn run(tree: &Tree, args: &Up) -> Outcome {
     config::file::read(&tree.boss_conf()).map_err(|e| Trouble::Failed(e.to_string()))?;
     let fresh = broker::chosen(tree)?.is_none();
     let broker = broker::prepare(tree, &wish)?;
-    if !already {
-        start(tree, &run, &broker)?;
+    let started = if already { Ok(()) } else { start(tree, &run, &broker) };
+    // ^C may be why it was not started.
+    let mut ready = interrupted(interrupts.as_ref()).and(started);
+    if let Broker::Embedded(settings) = &broker {
+        ready = ready.and_then(|()| wait_for_broker(tree, settings, interrupts.as_ref()));
     }
-    if let Broker::Embedded(settings) = &broker
-        && let Err(trouble) = wait_for_broker(tree, settings)
-    {
+    if let Err(trouble) = ready {
         if !already {
-            down::stop_everything(tree, &run)?;
+            down::stop_everything(tree, &run, Interrupt::Hurries)?;
         }
         return Err(trouble);
     }
-    report(tree, &run, &broker, already, fresh)
+    report(tree, &run, &broker, already, fresh)?;
+    if json {
+        status::print_json(tree, "started", &Value::Bool(!already))?;
+    }
+    Ok(0)
+}
+
+fn interrupted(interrupts: Option<&Claim>) -> Result<(), Trouble> {
+    match interrupts.and_then(Claim::take) {
+        Some(signal) => Err(Trouble::Interrupted(signal, String::new())),
+        None => Ok(()),
+    }
 }
 
 /// The folder in which there is, or could be, a home.
@@ -72,11 +93,12 @@ fn make_folders(tree: &Tree, home: &Path) -> Result<(), Trouble> {
 /// Stops what a killed svscan left behind: a new one could not hold the pipes between old services and their
 /// loggers.
 fn clear_away(tree: &Tree, run: &Path) -> Result<(), Trouble> {
+    enable::clear_away_half_made(tree);
     if down::leftovers(tree)?.is_empty() {
         return Ok(());
     }
     say!("svscan of this home was killed; stopping what it left behind, then starting again");
-    down::stop_everything(tree, run).map(|_| ())
+    down::stop_everything(tree, run, Interrupt::Leaves).map(|_| ())
 }
 
 fn start(tree: &Tree, run: &Path, broker: &Broker) -> Result<(), Trouble> {
@@ -96,7 +118,7 @@ fn start(tree: &Tree, run: &Path, broker: &Broker) -> Result<(), Trouble> {
 }
 
 /// Waits until the embedded broker listens.
-fn wait_for_broker(tree: &Tree, settings: &Settings) -> Result<(), Trouble> {
+fn wait_for_broker(tree: &Tree, settings: &Settings, interrupts: Option<&Claim>) -> Result<(), Trouble> {
     let dir = tree.service(BROKER);
     let trouble = |what: &str| {
         let log = logtail::last_lines(&tree.logs().join(BROKER), 5);
@@ -110,6 +132,7 @@ fn wait_for_broker(tree: &Tree, settings: &Settings) -> Result<(), Trouble> {
     }
     let before = Service::look(&dir).restarts();
     let waiting = Waiting::at_most(BROKER_TIME);
+    let mut progress = Progress::begin();
     loop {
         waiting.watch(&dir.join(servicedir::names::SUPERVISE));
         let service = Service::look(&dir);
@@ -121,13 +144,17 @@ fn wait_for_broker(tree: &Tree, settings: &Settings) -> Result<(), Trouble> {
         if service.restarts() >= before + 2 {
             return Err(trouble("it ends as soon as it is started"));
         }
-        if waiting.next() == Woken::Over {
+        progress.tell(|| "waiting until the broker listens".to_owned());
+        let signals = interrupts.map(|claim| PollFd::new(claim.as_fd(), PollFlags::POLLIN));
+        let woken = waiting.next_or(signals);
+        interrupted(interrupts)?;
+        if woken == Woken::Over {
             return Err(trouble("it does not listen"));
         }
     }
 }
 
-fn report(tree: &Tree, run: &Path, broker: &Broker, already: bool, fresh: bool) -> Outcome {
+fn report(tree: &Tree, run: &Path, broker: &Broker, already: bool, fresh: bool) -> Result<(), Trouble> {
     let svscan = svscan::find(run).ok_or_else(|| {
         Trouble::System(format!("cannot start svscan: it ended; see {}", svscan::log(tree).display()))
     })?;
@@ -153,7 +180,7 @@ fn report(tree: &Tree, run: &Path, broker: &Broker, already: bool, fresh: bool) 
     if fs::canonicalize(place(tree)).ok() != default_home().and_then(|home| fs::canonicalize(home).ok()) {
         say!("Other commands find this home by SKYNET_HOME={}", place(tree));
     }
-    Ok(0)
+    Ok(())
 }
 
 fn default_home() -> Option<std::path::PathBuf> {

@@ -87,6 +87,9 @@ fn finished(dir: &Path) -> io::Result<Vec<OsString>> {
 /// `None` where the file has just been renamed or pruned.
 fn open(path: &Path) -> io::Result<Option<Piece>> {
     match File::open(path) {
+        Ok(file) if !file.metadata()?.is_file() => {
+            Err(io::Error::other(format!("{} is no file", path.display())))
+        }
         Ok(file) => {
             let name = path.file_name().unwrap_or_default().as_encoded_bytes();
             Ok(Some(Piece { inode: file.metadata()?.ino(), file, ends: Tai64n::from_label(name) }))

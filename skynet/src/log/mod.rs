@@ -21,6 +21,7 @@ mod wanted;
 
 use crate::cli::writer;
 use crate::name;
+use crate::say::complain;
 use crate::tree::{Tree, folders, select};
 use crate::trouble::{Outcome, Trouble, cannot};
 use crate::waiting::{Waiting, Woken};
@@ -51,6 +52,9 @@ pub fn run(tree: &Tree, args: &writer::Log, json: bool) -> Outcome {
     let known = known(tree)?;
     let picked = select(&known, &args.names).map_err(|name| tree.unknown(&name, &known))?;
     open_many_files();
+    if !args.follow && !picked.is_empty() && picked.iter().all(|name| !tree.logs().join(name).exists()) {
+        complain!("there is no log of {} in {} yet", picked.join(", "), tree.logs().display());
+    }
     match print_logs(tree, args, &wanted, &picked, json) {
         // Who reads has read enough.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(0),
@@ -138,7 +142,7 @@ fn follow(
     wanted: &Wanted,
     printer: &mut Printer,
 ) -> io::Result<()> {
-    let waiting = Waiting::at_most(FOR_EVER).with_signals().by_events();
+    let waiting = Waiting::at_most(FOR_EVER).by_events();
     loop {
         waiting.watch(&tree.logs());
         if args.names.is_empty() {

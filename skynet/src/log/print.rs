@@ -3,8 +3,9 @@
 use crate::paint::{self, Colour};
 use crate::units::iso;
 use serde_json::json;
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use unix::tai64n::Tai64n;
 
 /// Prints lines.
@@ -12,6 +13,7 @@ pub struct Printer {
     out: BufWriter<Stdout>,
     names: bool,
     json: bool,
+    terminal: bool,
     colours: bool,
     voices: HashMap<String, usize>,
 }
@@ -20,7 +22,8 @@ impl Printer {
     /// With `names` each line says whose it is.
     pub fn new(names: bool, json: bool) -> Self {
         let out = BufWriter::with_capacity(64 * 1024, io::stdout());
-        Self { out, names, json, colours: paint::wanted(), voices: HashMap::new() }
+        let terminal = io::stdout().is_terminal();
+        Self { out, names, json, terminal, colours: paint::wanted(), voices: HashMap::new() }
     }
 
     /// Prints a line of `name`.
@@ -44,7 +47,10 @@ impl Printer {
             let voice = *self.voices.entry(name.to_owned()).or_insert(next);
             write!(self.out, "{}: ", paint::paint(self.colours, Colour::Voice(voice), name))?;
         }
-        self.out.write_all(text)?;
+        match self.terminal {
+            true => self.out.write_all(&harmless(text))?,
+            false => self.out.write_all(text)?,
+        }
         self.out.write_all(b"\n")
     }
 
@@ -57,6 +63,19 @@ impl Printer {
     }
 }
 
+/// A participant's words do not play with the terminal: control characters are shown as `^[`.
+fn harmless(text: &[u8]) -> Cow<'_, [u8]> {
+    let control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
+    if !text.iter().any(|byte| control(*byte)) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |byte: &u8| match control(*byte) {
+        true => vec![b'^', byte ^ 0x40],
+        false => vec![*byte],
+    };
+    Cow::Owned(text.iter().flat_map(shown).collect())
+}
+
 /// ISO 8601 in UTC, to the microsecond.
 pub fn time(at: Tai64n) -> String {
     let Some(time) = at.to_system_time() else { return "(no time)".to_owned() };
@@ -66,6 +85,12 @@ pub fn time(at: Tai64n) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn on_a_terminal_control_characters_are_shown_and_not_done() {
+        assert_eq!(*harmless(b"a\tb \xff"), *b"a\tb \xff");
+        assert_eq!(*harmless(b"\x1b[31mred\0\x7f"), *b"^[[31mred^@^?");
+    }
 
     #[test]
     fn a_label_is_shown_as_iso_8601_in_utc() {

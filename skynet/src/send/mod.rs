@@ -11,9 +11,10 @@ mod replies;
 use crate::brokers::{self, REPLIES};
 use crate::cli::author;
 use crate::name;
-use crate::say::{self, say};
+use crate::say::{self, complain, say};
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
+use crate::units::time;
 use air::line::{Deliveries, Delivery, Line};
 use replies::{Verdict, Wait};
 use serde_json::{Map, Value};
@@ -53,6 +54,10 @@ async fn send(
 ) -> Outcome {
     let mut replies = if args.wait { Some(listen(line, fei).await?) } else { None };
     let body = compose::workitem(&args.queue, fei, fields, SystemTime::now());
+    // Asked before: the workitem may be what ends whoever listens.
+    if line.queue(&args.queue).await?.is_some_and(|queue| queue.consumers == 0) {
+        complain!("note: nobody listens to {} now: the workitem waits there (skynet status {0})", args.queue);
+    }
     if !line.publish(&args.queue, &body).await? {
         return Err(no_such_queue(tree, &args.queue));
     }
@@ -70,10 +75,12 @@ async fn send(
     match reply {
         Ok(reply) => print(&body, &reply?, json),
         Err(_) => {
-            eprintln!(
-                "skynet: no reply from {} within {:?}; the workitem is waiting or in work (skynet status, \
+            complain!(
+                "no reply from {} within {}; the workitem is waiting or in work (skynet status, \
                  skynet log --wfid {})",
-                args.queue, args.timeout, fei.wfid
+                args.queue,
+                time(args.timeout),
+                fei.wfid
             );
             Ok(NO_GOOD_REPLY)
         }
@@ -146,7 +153,7 @@ fn print(sent: &[u8], reply: &[u8], json: bool) -> Outcome {
             say!("{change}");
         }
         if let Some(error) = error {
-            eprintln!("skynet: the participant failed: {}", told(error));
+            complain!("the participant failed: {}", told(error));
         }
     }
     Ok(if error.is_some() { NO_GOOD_REPLY } else { 0 })

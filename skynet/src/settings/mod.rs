@@ -15,10 +15,11 @@ pub use check::check;
 use crate::cli::admin::{Change, Config};
 use crate::name;
 use crate::participant::{CONFIG, Participant};
-use crate::say::say;
+use crate::say::{self, say};
 use crate::service::{Condition, Service};
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
+use serde_json::json;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -34,16 +35,21 @@ pub fn run(tree: &Tree, args: &Config, json: bool) -> Outcome {
         (Some(change), Some(name)) => {
             let dir = Participant::locate(tree, name)?;
             let dir = dir.canonicalize().map_err(cannot("find", dir.display()))?;
-            change_file(tree, &dir.join(CONFIG), Some(&dir), change)
+            change_file(tree, &dir.join(CONFIG), Some(&dir), change, json)
         }
-        (Some(change), None) => change_file(tree, &tree.boss_conf(), None, change),
+        (Some(change), None) => change_file(tree, &tree.boss_conf(), None, change, json),
     }
 }
 
-fn change_file(tree: &Tree, file: &Path, participant: Option<&Path>, change: &Change) -> Outcome {
-    if apply(file, change)? {
-        let (Change::Set { key, .. } | Change::Unset { key }) = change;
+fn change_file(tree: &Tree, file: &Path, participant: Option<&Path>, change: &Change, json: bool) -> Outcome {
+    let (Change::Set { key, .. } | Change::Unset { key }) = change;
+    let changed = apply(file, change)?;
+    if changed {
         say!("{}", what_next(tree, participant, key)?);
+    }
+    if json {
+        let result = json!({ "file": file, "key": key, "changed": changed });
+        say::json(&result).map_err(cannot("write", "the result"))?;
     }
     Ok(0)
 }
@@ -101,6 +107,11 @@ fn replace(file: &Path, text: &str) -> std::io::Result<()> {
 
 /// Whether and how the change takes effect.
 fn what_next(tree: &Tree, participant: Option<&Path>, key: &str) -> Result<String, Trouble> {
+    if key.starts_with("notify") {
+        let name = participant.and_then(Path::file_name).map(|name| format!(" {}", name.display()));
+        let name = name.unwrap_or_default();
+        return Ok(format!("it holds from a service's next start on; try it: skynet notify test{name}"));
+    }
     let Some(dir) = participant else {
         return Ok("participants read it when they start: skynet reload NAME (or '*')".to_owned());
     };

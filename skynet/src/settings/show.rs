@@ -2,7 +2,7 @@
 
 use crate::paint;
 use crate::participant::{CONFIG, Participant};
-use crate::say::{self, say};
+use crate::say::{self, complain, say};
 use crate::table::{Cell, Column, render, terminal_width};
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
@@ -30,7 +30,7 @@ pub fn participant(tree: &Tree, participant: &Participant, set_only: bool, json:
     let mut told = explain::participant(&home, &config)?;
     told.retain(|one| !set_only || one.from.is_some());
     for warning in &participant.warnings {
-        eprintln!("skynet: warning: {warning}");
+        complain!("warning: {warning}");
     }
     print(&told, json)
 }
@@ -40,7 +40,7 @@ pub fn boss_conf(tree: &Tree, json: bool) -> Outcome {
     let path = tree.boss_conf();
     if !path.exists() {
         say!("there is no {}: participants use the defaults (see: skynet config NAME)", path.display());
-        return Ok(0);
+        return if json { print(&[], json) } else { Ok(0) };
     }
     print(&explain::file(&path)?, json)
 }

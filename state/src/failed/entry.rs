@@ -84,14 +84,14 @@ impl Entry {
         text.lines().filter_map(retry).collect()
     }
 
-    /// Notes that it was put back on its queue. It stays in the store.
+    /// Notes that it was put back on its queue at this time. It stays in the store.
     ///
     /// # Errors
     /// What writing reports.
-    pub fn mark_retried(&self, by: &str) -> io::Result<()> {
+    pub fn mark_retried(&self, by: &str, when: Micros) -> io::Result<()> {
         let mut file = File::options().create(true).append(true).open(self.place.join(RETRIED))?;
         let by = by.replace(char::is_control, "?");
-        file.write_all(format!("{} {by}\n", moment::stamp(moment::now())).as_bytes())
+        file.write_all(format!("{} {by}\n", moment::stamp(when)).as_bytes())
     }
 
     /// Removes it from the store.

@@ -70,8 +70,8 @@ fn it_is_found_by_name_sid_or_wfid_retried_and_dropped() {
     }
     let entry = FailedStore::find(state.path(), "w").unwrap().remove(0);
     assert_eq!(entry.retries(), []);
-    entry.mark_retried("ann\n").unwrap();
-    entry.mark_retried("bob").unwrap();
+    entry.mark_retried("ann\n", moment::now()).unwrap();
+    entry.mark_retried("bob", moment::now()).unwrap();
     assert_eq!(entry.retries().iter().map(|r| r.by.as_str()).collect::<Vec<_>>(), ["ann?", "bob"]);
     entry.drop().unwrap();
     assert_eq!(FailedStore::list(state.path()).unwrap().len(), 1);

@@ -1,6 +1,6 @@
 //! The tables of `history.db`.
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
 
@@ -56,7 +56,34 @@ pub fn open_to_read(file: &Path) -> rusqlite::Result<Option<Connection>> {
     if !file.exists() {
         return Ok(None);
     }
-    let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    match open_read_only(&file.to_string_lossy(), OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        // To read, too, SQLite makes files beside it. Where it may not (a read-only disk, a folder of somebody else's)
+        // and nobody writes now, the file alone is all there is.
+        Err(e) if e.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !has_a_log(file) => {
+            open_read_only(&immutable(file), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
+        }
+        opened => opened,
+    }
+}
+
+/// `None` where it has no tables yet.
+fn open_read_only(name: &str, flags: OpenFlags) -> rusqlite::Result<Option<Connection>> {
+    let db = Connection::open_with_flags(name, flags)?;
     db.busy_timeout(PATIENCE)?;
-    Ok(Some(db))
+    // Only now is the file looked at.
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok((version != 0).then_some(db))
+}
+
+/// Whether rows may stand in a write-ahead log beside it.
+fn has_a_log(file: &Path) -> bool {
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|meta| meta.len() > 0)
+}
+
+/// The URI of a database that nobody changes.
+fn immutable(file: &Path) -> String {
+    let path = file.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{path}?immutable=1")
 }

@@ -149,7 +149,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "notify.command",
         takes: "a list of texts: a program and its arguments",
-        default: "that of boss.conf",
+        default: "that of config.exo, of boss.conf",
         meaning: "What is run when the service has crashed, must wait, has failed for good or has recovered; [] = nothing.",
         set: |policy, value| {
             policy.notify = command(value)?;

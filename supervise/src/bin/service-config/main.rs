@@ -6,7 +6,7 @@
 //! | `keys.rs` | the one table of keys: what each takes, what it sets |
 //! | `toml_file.rs` | service.toml held against the table; every complaint with file, line, key, what is expected |
 //! | `s6.rs` | the files of an s6 service directory that say the same |
-//! | `system.rs` | `[notify]` of the system-wide boss.conf |
+//! | `system.rs` | `[notify]` of config.exo and boss.conf |
 //!
 //! Where something is wrong it says so on standard error, a line for each, prints nothing and exits 1: the
 //! service goes on with the settings it had. Exit codes: 0 fine; 1 something is wrong; 100 wrong usage; 111 trouble.
@@ -74,7 +74,7 @@ fn read(troubles: &mut Vec<String>) -> Policy {
         }
     };
     if !own_command {
-        policy.notify = system::command(troubles);
+        policy.notify = system::of_participant().unwrap_or_else(|| system::command(troubles));
     }
     policy
 }

@@ -1,0 +1,92 @@
+//! A command on a terminal of its own: a pseudo-terminal, whose keys we press and whose screen we read.
+
+use super::{Home, wait_until};
+use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{Termios, tcgetattr};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
+
+/// A command that runs on a terminal.
+pub struct OnTerminal {
+    child: Child,
+    keys: File,
+    screen: Arc<Mutex<Vec<u8>>>,
+    reader: std::thread::JoinHandle<()>,
+    before: Termios,
+}
+
+/// What it has left behind.
+#[derive(Debug)]
+pub struct Left {
+    pub code: Option<i32>,
+    pub screen: String,
+    /// Whether the terminal is set as it was before.
+    pub restored: bool,
+}
+
+impl OnTerminal {
+    /// Starts `skynet` with these words on a terminal that is so wide.
+    pub fn start(home: &Home, words: &[&str], columns: u16) -> Self {
+        Self::command(home.command(words), columns)
+    }
+
+    /// Starts this command there.
+    pub fn command(command: Command, columns: u16) -> Self {
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).unwrap();
+        let keys = File::from(pty.master);
+        let before = tcgetattr(&keys).unwrap();
+        // A session of its own, whose terminal this is.
+        let mut shell = Command::new("setsid");
+        shell.arg("-c").arg(command.get_program()).args(command.get_args());
+        shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.env("TERM", "xterm").current_dir(command.get_current_dir().unwrap());
+        let end = |end: &OwnedFd| end.try_clone().unwrap();
+        shell.stdin(end(&pty.slave)).stdout(end(&pty.slave)).stderr(pty.slave);
+        let child = shell.spawn().unwrap();
+        drop(shell);
+        let screen = Arc::new(Mutex::new(vec![]));
+        let (mut from, to) = (keys.try_clone().unwrap(), Arc::clone(&screen));
+        let reader = std::thread::spawn(move || {
+            let mut part = [0; 4096];
+            // An error when nobody has the terminal open any more.
+            while let Ok(n @ 1..) = from.read(&mut part) {
+                to.lock().unwrap().extend_from_slice(&part[..n]);
+            }
+        });
+        Self { child, keys, screen, reader, before }
+    }
+
+    /// What stands on the screen by now, escape sequences included.
+    pub fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until the screen shows this.
+    pub fn wait_for(&self, part: &str) {
+        wait_until(&format!("the screen shows {part:?}"), || self.screen().contains(part));
+    }
+
+    /// Presses ^C.
+    pub fn interrupt(&mut self) {
+        self.keys.write_all(b"\x03").unwrap();
+    }
+
+    /// Waits for the end of the command.
+    pub fn finish(mut self) -> Left {
+        let code = self.child.wait().unwrap().code();
+        let restored = tcgetattr(&self.keys).unwrap() == self.before;
+        self.reader.join().unwrap();
+        let screen = String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned();
+        Left { code, screen, restored }
+    }
+}
+
+/// The lines of a screen without escape sequences.
+pub fn lines(screen: &str) -> Vec<String> {
+    let escapes = regex::Regex::new("\x1b\\[[0-9;?]*[A-Za-z]").unwrap();
+    escapes.replace_all(screen, "").lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
+}

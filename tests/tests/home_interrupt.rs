@@ -1,0 +1,141 @@
+//! ^C in every command that waits: it ends at once with 130, the terminal is as it was, nothing is left.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test ends where something is not as it must be")]
+
+mod home;
+
+use home::terminal::OnTerminal;
+use home::{Home, bin, executable, wait_until};
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{self, File};
+use std::process::Command;
+
+fn up() -> Home {
+    let home = Home::new();
+    fs::create_dir(home.root()).unwrap();
+    fs::write(home.path("boss.conf"), "[amqp]\nurl = \"amqp://nobody@127.0.0.1:1/\"\n").unwrap();
+    home.good(&["local", "up"]);
+    home
+}
+
+/// Presses ^C once the screen shows `shown`; the command ends at once and leaves no process, file or setting.
+fn interrupt(home: &Home, words: &[&str], shown: &str) -> String {
+    let before = (home.processes().len(), files(home));
+    let mut command = OnTerminal::start(home, words, 80);
+    command.wait_for(shown);
+    command.interrupt();
+    let left = command.finish();
+    assert!(left.code == Some(130) && left.restored, "skynet {words:?}: {left:?}");
+    wait_until("no process of it is left", || home.processes().len() <= before.0);
+    assert_eq!(files(home), before.1, "skynet {words:?}");
+    // A line of progress is taken away.
+    let last = left.screen.rsplit("\x1b[K").next().unwrap();
+    let progress = regex::Regex::new(" … \\d+s").unwrap();
+    assert!(!progress.is_match(last), "skynet {words:?}: {left:?}");
+    left.screen
+}
+
+/// Names in the scan directory and in the temporary folder.
+fn files(home: &Home) -> Vec<String> {
+    let names = |dir| fs::read_dir(dir).into_iter().flatten().flatten();
+    let all = names(home.path("service")).chain(names(home.folder.path().to_owned()));
+    let mut all: Vec<_> = all.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn what_watches_services_and_logs_ends_at_once() {
+    let home = up();
+    home.service("chatty", "echo hello; exec sleep 1000");
+    home.good(&["enable", "./chatty"]);
+    interrupt(&home, &["log", "-f", "chatty"], "hello");
+    interrupt(&home, &["status", "--watch"], "chatty");
+}
+
+#[test]
+fn what_waits_for_a_service_ends_at_once_and_says_what_goes_on() {
+    let home = up();
+    let dir = home.service("failing", "exit 1");
+    fs::write(dir.join("service.toml"), "[backoff]\nfirst = \"1m\"\nmax = \"1m\"\n").unwrap();
+    assert_eq!(home.skynet(&["enable", "./failing", "--timeout", "2s"]).code, Some(1));
+    interrupt(&home, &["start", "failing"], "waiting until failing is up");
+    home.good(&["remove", "failing"]);
+
+    home.service("stubborn", "trap '' TERM; while :; do sleep 1; done");
+    home.good(&["enable", "./stubborn"]);
+    for words in [&["stop", "stubborn"][..], &["restart", "stubborn"], &["remove", "stubborn"]] {
+        let screen = interrupt(&home, words, "waiting for stubborn");
+        assert!(screen.contains("at once: skynet kill stubborn"), "{screen}");
+    }
+    home.good(&["kill", "stubborn"]);
+    home.good(&["remove", "stubborn"]);
+}
+
+#[test]
+fn what_waits_for_work_ends_at_once() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    home.good(&["new", "sizer"]);
+    interrupt(&home, &["run", "./sizer"], "consuming");
+    home.good(&["enable", "./sizer"]);
+    home.good(&["stop", "sizer"]);
+    interrupt(&home, &["send", "sizer", "--wait", "--wfid", "w1"], "w1");
+
+    let slow = "import time\nclass ParticipantHandler(object):\n    def handle_wi(self, wid):\n        time.sleep(600)\n";
+    home.good(&["new", "slow"]);
+    fs::write(home.folder.path().join("slow/slow.py"), slow).unwrap();
+    home.good(&["enable", "./slow"]);
+    home.good(&["send", "slow", "--wfid", "w2"]);
+    wait_until("it is in hand", || home.skynet(&["wi", "status", "w2"]).code == Some(0));
+    interrupt(&home, &["wi", "watch", "w2"], "slow");
+    home.good(&["kill", "slow"]);
+}
+
+#[test]
+fn local_up_ends_at_once_and_nothing_runs() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    home.good(&["local", "down"]);
+    let lock = Flock::lock(File::open(home.path("run/lock")).unwrap(), FlockArg::LockExclusive).unwrap();
+    interrupt(&home, &["local", "up"], "waiting for another");
+    drop(lock);
+
+    // A broker that is started and never listens.
+    let programs = home.folder.path().join("bin");
+    let copied = Command::new("cp").arg("-rL").arg(bin()).arg(&programs).status().unwrap();
+    assert!(copied.success());
+    executable(&programs.join("skynet-broker"), "#!/bin/sh\nexec sleep 1000\n");
+    let mut command = home.command(&["local", "up"]);
+    let mut with_it = Command::new(programs.join("skynet"));
+    with_it
+        .args(command.get_args())
+        .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    with_it.current_dir(home.folder.path());
+    std::mem::swap(&mut command, &mut with_it);
+    let mut up = OnTerminal::command(command, 80);
+    up.wait_for("waiting until the broker listens");
+    up.interrupt();
+    let left = up.finish();
+    assert!(left.code == Some(130) && left.restored, "{left:?}");
+    wait_until("nothing of it runs", || home.processes().is_empty());
+    assert_eq!(home.skynet(&["local", "status"]).code, Some(3));
+}
+
+/// A signal that the command was started to ignore, as by `nohup` or a script's `&`, does not end it.
+#[test]
+fn what_was_started_to_ignore_it_goes_on() {
+    let home = up();
+    home.service("chatty", "echo hello; exec sleep 1000");
+    home.good(&["enable", "./chatty"]);
+    let script = format!("trap '' INT; exec {} log -f chatty", bin().join("skynet").display());
+    let plain = home.command(&[]);
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &script]).envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.current_dir(home.folder.path());
+    let mut follow = OnTerminal::command(shell, 80);
+    follow.wait_for("hello");
+    follow.interrupt();
+    home.good(&["restart", "chatty"]);
+    wait_until("it goes on", || follow.screen().matches("hello").count() == 2);
+    drop(follow);
+}
