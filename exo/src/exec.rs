@@ -241,7 +241,7 @@ async fn listen(stderr: ChildStderr, job: &Job, name: &str, lines: &Lines, last:
             return;
         }
         let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line)).into_owned();
-        info!("{name} {}: {text}", job.fei.wfid);
+        info!(wfid = job.fei.wfid, "{name}: {text}");
         lines.say(&key, "INFO", &text);
         last.push_back(text);
         if last.len() > LAST_LINES {

@@ -66,38 +66,31 @@ where
                 self.name,
                 dropped - before
             );
-            out.write_str(&self.line(Level::WARN, &said))?;
+            out.write_str(&self.line(Level::WARN, "", &said))?;
         }
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        out.write_str(&self.line(*event.metadata().level(), &message.0))
+        let mut said = Said::default();
+        event.record(&mut said);
+        out.write_str(&self.line(*event.metadata().level(), &said.wfid, &said.message))
     }
 }
 
 impl Lines {
-    /// `LEVEL NAME WFID: TEXT`. Names from outside are in there: a line end in one must not begin a line.
-    fn line(&self, level: Level, message: &str) -> String {
+    /// `LEVEL NAME WFID: TEXT`, of a message `NAME: TEXT`. Names from outside are in there: a line end in one must not
+    /// begin a line.
+    fn line(&self, level: Level, wfid: &str, message: &str) -> String {
+        let text =
+            message.strip_prefix(&self.name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(message);
         if !self.json {
-            return format!("{level:>5} {}\n", visible(message));
+            let (gap, name) = (if wfid.is_empty() { "" } else { " " }, &self.name);
+            return format!("{level:>5} {name}{gap}{}: {}\n", visible(wfid), visible(text));
         }
-        let (wfid, text) = self.split(message);
         let now = timestamp(SystemTime::now()).replacen(' ', "T", 1).replace(" UTC", "Z");
         let mut entry = json!({ "time": now, "level": level.as_str(), "participant": self.name });
-        if let Some(wfid) = wfid {
+        if !wfid.is_empty() {
             entry["wfid"] = wfid.into();
         }
         entry["message"] = text.into();
         format!("{entry}\n")
-    }
-
-    /// The wfid and the text of `NAME WFID: TEXT` or `NAME: TEXT`.
-    fn split<'a>(&self, message: &'a str) -> (Option<&'a str>, &'a str) {
-        let Some(rest) = message.strip_prefix(&self.name) else { return (None, message) };
-        match (rest.strip_prefix(": "), rest.strip_prefix(' ').and_then(|rest| rest.split_once(": "))) {
-            (Some(text), _) => (None, text),
-            (None, Some((wfid, text))) => (Some(wfid), text),
-            (None, None) => (None, message),
-        }
     }
 }
 
@@ -113,12 +106,23 @@ fn visible(text: &str) -> String {
     shown
 }
 
-struct Message(String);
+/// An event: its message, and the wfid that it is about.
+#[derive(Default)]
+struct Said {
+    wfid: String,
+    message: String,
+}
 
-impl Visit for Message {
+impl Visit for Said {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "wfid" {
+            value.clone_into(&mut self.wfid);
+        }
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            self.0 = format!("{value:?}");
+            self.message = format!("{value:?}");
         }
     }
 }
@@ -134,19 +138,20 @@ mod tests {
 
     #[test]
     fn a_line_end_in_a_name_from_outside_begins_no_line() {
-        let line = lines(false).line(Level::INFO, "sizer w\n ERROR sizer w2\u{1b}[31m: done\tü");
-        assert_eq!(line, " INFO sizer w\\n ERROR sizer w2\\u{1b}[31m: done\tü\n");
+        let line = lines(false).line(Level::INFO, "w\n ERROR sizer w2\u{1b}[31m", "sizer: done\tü\r");
+        assert_eq!(line, " INFO sizer w\\n ERROR sizer w2\\u{1b}[31m: done\tü\\r\n");
+        assert_eq!(lines(false).line(Level::WARN, "", "other words"), " WARN sizer: other words\n");
     }
 
     #[test]
     fn json_has_time_level_participant_wfid_and_message() {
-        for (message, wfid, text) in [
-            ("sizer w1: done in 3 ms: well", Some("w1"), "done in 3 ms: well"),
-            ("sizer: stopped", None, "stopped"),
-            ("other words", None, "other words"),
-            ("sizer w\n1: x", Some("w\n1"), "x"),
+        for (said, message, wfid, text) in [
+            ("w1", "sizer: done in 3 ms: well", Some("w1"), "done in 3 ms: well"),
+            ("", "sizer: stopped", None, "stopped"),
+            ("", "other words", None, "other words"),
+            ("w\n1: 2", "sizer: x", Some("w\n1: 2"), "x"),
         ] {
-            let line = lines(true).line(Level::ERROR, message);
+            let line = lines(true).line(Level::ERROR, said, message);
             assert_eq!(line.matches('\n').count(), 1, "{line}");
             let entry: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert_eq!((entry["wfid"].as_str(), entry["message"].as_str()), (wfid, Some(text)), "{line}");

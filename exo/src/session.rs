@@ -209,7 +209,7 @@ impl<W: Workers> Session<W> {
         }
         for id in self.limits.take_soft() {
             let reason = self.limits.soft();
-            warn!("{}{}: has been running {reason}: told to stop", self.settings.name, self.wfid(id));
+            warn!(wfid = self.wfid(id), "{}: has been running {reason}: told to stop", self.settings.name);
             self.workers.order(Order::Cancel { id, force: true, reason });
         }
         match self.limits.take_hard() {
@@ -224,7 +224,7 @@ impl<W: Workers> Session<W> {
         let reason = self.limits.hard();
         let error = self.error_info(format!("the handler took {reason}"));
         if self.settings.exec.is_empty() {
-            self.limits.restart(format!("the handler is still at work on {}", self.wfid(id).trim_start()));
+            self.limits.restart(format!("the handler is still at work on {}", self.wfid(id)));
         } else {
             self.workers.order(Order::Cancel { id, force: true, reason });
         }
@@ -303,14 +303,14 @@ impl<W: Workers> Session<W> {
             && !in_hand.outcome.is_empty()
         {
             let ms = in_hand.begun.elapsed().as_millis();
-            info!("{} {}: done in {ms} ms, {}", self.settings.name, fei.wfid, in_hand.outcome);
+            info!(wfid = fei.wfid, "{}: done in {ms} ms, {}", self.settings.name, in_hand.outcome);
         }
     }
 
-    /// ` WFID`, for a log line; empty where there is none.
-    fn wfid(&self, id: Id) -> String {
+    /// The wfid of a workitem in hand; empty where there is none.
+    fn wfid(&self, id: Id) -> &str {
         let fei = self.in_hand.get(&id).and_then(|in_hand| in_hand.fei.as_ref());
-        fei.map_or_else(String::new, |fei| format!(" {}", fei.wfid))
+        fei.map_or("", |fei| &fei.wfid)
     }
 
     fn told_to_stop(&self, signal: &str) -> Option<Event> {
@@ -324,7 +324,7 @@ impl<W: Workers> Session<W> {
         info!("{name}: {} in hand", self.machine.running().count());
         for id in self.machine.running() {
             if let Some(InHand { fei: Some(fei), begun, .. }) = self.in_hand.get(&id) {
-                info!("{name} {}: {fei} running for {} s", fei.wfid, begun.elapsed().as_secs());
+                info!(wfid = fei.wfid, "{name}: {fei} running for {} s", begun.elapsed().as_secs());
             }
         }
     }

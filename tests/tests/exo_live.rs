@@ -1,7 +1,10 @@
 //! The live status: a participant that cannot work is seen from outside, with the reason and since when.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
-use serde_json::json;
+mod home;
+
+use home::Home;
+use serde_json::{Value, json};
 use state::live::Live;
 use state::moment;
 use tests::{Broker, Participant, Sandbox, workitem};
@@ -85,4 +88,32 @@ fn one_that_ends_is_in_the_status_too() {
     exo.signal(unix::process::Signal::SIGTERM);
     let live = wait_for(&p, false, "not consuming: told to stop");
     assert_eq!(live.in_flight[0].wfid, "w1");
+}
+
+/// "Never silently idle: … and in `skynet status`."
+#[test]
+fn skynet_status_shows_why_a_participant_does_no_work() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    home.good(&["new", "sizer"]);
+    home.good(&["enable", "./sizer"]);
+    let status = || {
+        let done = home.skynet(&["status", "sizer", "--json"]);
+        serde_json::from_str::<Value>(&done.out).unwrap()[0].clone()
+    };
+    home::wait_until("it works", || status()["consuming"] == true);
+    assert!(!home.good(&["status"]).contains("consuming"), "there is nothing to say");
+    let boss = std::fs::read_to_string(home.path("boss.conf")).unwrap();
+    let (before, rest) = boss.split_once("amqp://").unwrap();
+    let place = rest.split_once('@').unwrap().1;
+    std::fs::write(home.path("boss.conf"), format!("{before}amqp://boss:an0ther@{place}")).unwrap();
+    home.skynet(&["restart", "sizer"]);
+    home::wait_until("it cannot", || status()["consuming"] == false);
+    home::wait_until("it knows why", || status()["work"].as_str().unwrap().contains("ACCESS_REFUSED"));
+    let shown = home.skynet(&["status"]).out;
+    let line = shown
+        .lines()
+        .find(|line| line.starts_with("sizer: not consuming: cannot connect to amqp://"))
+        .unwrap();
+    assert!(line.contains("(since 20") && !shown.contains("an0ther"), "{shown}");
 }

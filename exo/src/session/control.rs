@@ -154,9 +154,9 @@ impl<W: Workers> Session<W> {
                 continue;
             }
             info!(
-                "{} {}: cancelled: {reason}{}",
+                wfid = fei.wfid,
+                "{}: cancelled: {reason}{}",
                 self.settings.name,
-                fei.wfid,
                 if force { ", by force" } else { "" }
             );
             events.extend(self.cancel(id, By::Somebody(reason.to_owned()), force));
@@ -180,10 +180,10 @@ impl<W: Workers> Session<W> {
                 && matches!(self.machine.state(**id), Some("waiting" | "running"))
         });
         let Some(id) = which.map(|(id, _)| *id) else {
-            info!("{name} {}: the engine cancels {fei}, which is not in hand; acknowledged", fei.wfid);
+            info!(wfid = fei.wfid, "{name}: the engine cancels {fei}, which is not in hand; acknowledged");
             return;
         };
-        info!("{name} {}: the engine cancels {fei}", fei.wfid);
+        info!(wfid = fei.wfid, "{name}: the engine cancels {fei}");
         if let Some(event) = self.cancel(id, By::Engine, false) {
             // What waits is answered; that does not end the session.
             let _ = self.perform(event);

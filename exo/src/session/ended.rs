@@ -74,16 +74,16 @@ impl<W: Workers> Session<W> {
         details: &str,
         answered: bool,
     ) {
-        let (name, wfid) = (self.settings.name.clone(), self.wfid(id));
+        let (name, wfid) = (self.settings.name.clone(), self.wfid(id).to_owned());
         for line in details.lines() {
-            error!("{name}{wfid}: {line}");
+            error!(wfid, "{name}: {line}");
         }
         let Some(item) = self.in_hand.get(&id).and_then(|in_hand| in_hand.item.as_ref()) else { return };
         let about = item.about(kind, &error.message, answered);
         let (sid, log) = (item.sid.clone(), self.keeper.said(item));
         match self.keeper.keep_failure(about, &sid, came, details, &log) {
-            Ok(place) => error!("{name}{wfid}: {}; kept in {place}", error.message),
-            Err(e) => error!("{name}{wfid}: {}; cannot keep it: {e}", error.message),
+            Ok(place) => error!(wfid, "{name}: {}; kept in {place}", error.message),
+            Err(e) => error!(wfid, "{name}: {}; cannot keep it: {e}", error.message),
         }
     }
 }

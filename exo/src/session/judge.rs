@@ -73,7 +73,7 @@ impl<W: Workers> Session<W> {
             in_hand.attempt = item.attempt();
             if let Some((kind, reply)) = found.reply {
                 item.journalled = true;
-                info!("{} {}: was done before: answered from the journal", self.settings.name, item.wfid);
+                info!(wfid = item.wfid, "{}: was done before: answered from the journal", self.settings.name);
                 if kind == ReplyKind::Forgotten {
                     return Ask::Settle;
                 }
@@ -107,8 +107,8 @@ impl<W: Workers> Session<W> {
         let (sid, wfid) = (item.sid.clone(), item.wfid.clone());
         let name = self.settings.name.clone();
         match self.keeper.keep_failure(about, &sid, &in_hand.body, &trace.join("\n"), &words.log) {
-            Ok(place) => error!("{name} {wfid}: {message}; kept in {place}"),
-            Err(e) => error!("{name} {wfid}: {message}; cannot keep it: {e}"),
+            Ok(place) => error!(wfid, "{name}: {message}; kept in {place}"),
+            Err(e) => error!(wfid, "{name}: {message}; cannot keep it: {e}"),
         }
         let error = ErrorInfo { class: self.settings.error_class.clone(), message, trace };
         if forget {
@@ -143,8 +143,8 @@ impl<W: Workers> Session<W> {
         };
         let (name, wfid) = (&self.settings.name, &fei.wfid);
         match self.keeper.keep_failure(about, &fei.sid(), &in_hand.body, "", "") {
-            Ok(place) => warn!("{name} {wfid}: {reason}; answered with an error; kept in {place}"),
-            Err(e) => warn!("{name} {wfid}: {reason}; answered with an error; cannot keep it: {e}"),
+            Ok(place) => warn!(wfid, "{name}: {reason}; answered with an error; kept in {place}"),
+            Err(e) => warn!(wfid, "{name}: {reason}; answered with an error; cannot keep it: {e}"),
         }
         in_hand.fei = Some(fei);
         match with_error(&in_hand.body, &self.error_info(reason.to_owned())) {
@@ -167,14 +167,18 @@ impl<W: Workers> Session<W> {
 
     fn try_to_park(&mut self, what: &str, in_hand: &InHand, reason: &str) -> bool {
         let name = self.settings.name.clone();
-        let about = match &in_hand.item {
-            Some(item) => item.about(Kind::Invalid, reason, false),
-            None => About { kind: Kind::Unusable, reason: reason.to_owned(), ..About::default() },
+        let (about, sid, wfid) = match &in_hand.item {
+            Some(item) => (item.about(Kind::Invalid, reason, false), item.sid.as_str(), item.wfid.clone()),
+            None => {
+                let about = About { kind: Kind::Unusable, reason: reason.to_owned(), ..About::default() };
+                (about, what, String::new())
+            }
         };
-        let kept = self.keeper.keep_failure(about, what, &in_hand.body, "", "");
+        let kept = self.keeper.keep_failure(about, sid, &in_hand.body, "", "");
         match &kept {
-            Ok(place) => warn!("{name}: {what} message: {reason}; kept in {place} and acknowledged"),
+            Ok(place) => warn!(wfid, "{name}: {what} message: {reason}; kept in {place} and acknowledged"),
             Err(e) => error!(
+                wfid,
                 "{name}: {what} message: {reason}; cannot keep it: {e}; not acknowledged, trying again"
             ),
         }

@@ -100,8 +100,10 @@ impl Keeper {
         item.journalled = taken.is_ok();
         if let Err(e) = &taken {
             warn!(
-                "{} {}: cannot write the journal: {e}; not started, nothing is taken from {} until it can be written",
-                self.name, item.wfid, self.queue
+                wfid = item.wfid,
+                "{}: cannot write the journal: {e}; not started, nothing is taken from {} until it can be written",
+                self.name,
+                self.queue
             );
             self.state(false, format!("not consuming: cannot write the journal: {e}"));
         }
@@ -113,8 +115,8 @@ impl Keeper {
         match self.journal.reply(item.digest, item.reply_kind(body), body) {
             Ok(()) => item.journalled = true,
             Err(e) => warn!(
-                "{} {}: cannot write its reply into the journal: {e}; it is sent all the same",
-                self.name, item.wfid
+                wfid = item.wfid,
+                "{}: cannot write its reply into the journal: {e}; it is sent all the same", self.name
             ),
         }
     }
@@ -124,7 +126,7 @@ impl Keeper {
         if item.journalled
             && let Err(e) = self.journal.acked(item.digest)
         {
-            warn!("{} {}: cannot write into the journal that it is done: {e}", self.name, item.wfid);
+            warn!(wfid = item.wfid, "{}: cannot write into the journal that it is done: {e}", self.name);
         }
     }
 

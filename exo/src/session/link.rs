@@ -55,7 +55,7 @@ impl<W: Workers> Session<W> {
             }
             air::Event::Refused { id, reason } => {
                 let wfid = self.wfid(id);
-                warn!("{name}{wfid}: the reply was not taken: {reason}; trying again");
+                warn!(wfid, "{name}: the reply was not taken: {reason}; trying again");
                 Some(Event::Refused(id))
             }
         }

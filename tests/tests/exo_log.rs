@@ -1,0 +1,88 @@
+//! The log's lines, whatever the names in them are: "each line with time, level, participant, wfid where there is one";
+//! what comes from outside begins no line of its own.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use serde_json::{Value, json};
+use tests::{Participant, workitem};
+
+const HANDLER: &str = "
+import logging
+class ParticipantHandler(object):
+    def handle_wi(self, wid):
+        print('said', wid.wfid)
+        self.log.info('logged %s', wid.wfid)
+        logging.getLogger(wid.wfid).warning('of a library')
+        if wid.fields.boom: raise ValueError(wid.wfid)
+        if wid.fields.forget: wid.forget = True
+";
+
+/// Names that would forge a line, move the cursor, or be taken for something else.
+const NAMES: [&str; 7] = [
+    "w1\nERROR forged: by a line end",
+    "w2\r\x1b[2K forged: by a carriage return",
+    "w3\u{85}forged\u{2028}forged",
+    "w4: with a colon",
+    " ",
+    "w5\0nul",
+    "w6\u{202e}backwards \"quoted\"",
+];
+
+/// Everything that a participant does with a workitem of this name; what it says.
+fn say_all(handler: &str, config: &str) -> String {
+    let p = Participant::on_skynet(handler, &format!("{config}\n[fields]\nn = {{ type = \"integer\" }}\n"));
+    p.sandbox.script("sizer/work", "echo said; echo said >&2; printf 'half' >&2");
+    let client = p.broker.client();
+    let mut replies = client.replies();
+    let mut exo = p.start();
+    for name in NAMES {
+        for fields in [json!({}), json!({"boom": true}), json!({"n": "no number"})] {
+            client.publish("sizer", workitem(name, fields));
+            assert_eq!(replies.receive_json()["fei"]["wfid"], name);
+        }
+        client.publish("sizer", workitem(name, json!({"forget": true, "n": 1.5})));
+        let cancel =
+            json!({"cancel": true, "fei": {"wfid": name, "expid": "0", "subid": "s", "engine_id": "e"}});
+        client.publish("sizer", cancel.to_string());
+    }
+    p.sandbox.wait_until("all is worked on", || client.depth("sizer") == 0);
+    exo.signal(unix::process::Signal::SIGUSR1);
+    let done = exo.terminate();
+    assert_eq!(done.code, Some(0), "{}", done.out);
+    done.out
+}
+
+#[test]
+fn a_name_from_outside_begins_no_line_and_moves_no_cursor() {
+    for (handler, config) in [(HANDLER, ""), ("", "exec = [\"./work\"]\n")] {
+        let out = say_all(handler, config);
+        for line in out.split_terminator('\n') {
+            let begins =
+                [" INFO sizer", " WARN sizer", "ERROR sizer"].iter().any(|begin| line.starts_with(begin));
+            // What the handler itself says may have what it likes.
+            let own = line.contains(": said ") || line.contains(": logged ");
+            let odd = line.chars().find(|c| c.is_control() && *c != '\t' && !own);
+            assert!(begins && odd.is_none(), "{line:?} in {out}");
+        }
+        assert!(out.contains("sizer w1\\nERROR forged: by a line end: "), "{out}");
+    }
+}
+
+#[test]
+fn as_json_each_line_is_an_object_with_the_wfid_as_it_came() {
+    for (handler, config) in
+        [(HANDLER, "log_format = \"json\"\n"), ("", "log_format = \"json\"\nexec = [\"./work\"]\n")]
+    {
+        let out = say_all(handler, config);
+        let lines: Vec<Value> =
+            out.split_terminator('\n').map(|line| serde_json::from_str(line).unwrap()).collect();
+        for line in &lines {
+            assert!(line["participant"] == "sizer" && line["message"].is_string(), "{line}");
+            let wfid = line["wfid"].as_str();
+            assert!(wfid.is_none_or(|wfid| NAMES.contains(&wfid)), "{line}");
+        }
+        for name in NAMES {
+            let of = lines.iter().filter(|line| line["wfid"] == name).count();
+            assert!(of > 4, "{name:?}: {of} in {out}");
+        }
+    }
+}
