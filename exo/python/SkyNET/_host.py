@@ -15,9 +15,9 @@ from SkyNET import _address, _errors, _load, _log, _reply
 from SkyNET.Control import Cancelled, ParticipantCtrl, WorkItemCtrl
 
 
-def load(settings_json, fault=None):
+def load(settings_json, fault=None, publish=None):
     """Loads, constructs and starts the handler that the settings name. `fault` is the descriptor for what is said of a
-    fault that ends the process."""
+    fault that ends the process, `publish` the way of messages that are sent in "start"."""
     settings = json.loads(settings_json)
     log = _log.install(settings["name"], settings.get("log_format") == "json", settings.get("log_level"), fault)
     exo = _load.exoskeleton(settings, log)
@@ -25,6 +25,8 @@ def load(settings_json, fault=None):
         host = Host(exo, settings)
     except BaseException as e:
         raise _errors.fatal("cannot construct ParticipantHandler", e, settings["code"])
+    if publish is not None:
+        host.set_publisher(publish)
     ctrl = ParticipantCtrl("start")
     ctrl.make_config = lambda: exo.config
     try:
@@ -104,7 +106,7 @@ class Host(object):
 
     def _send(self, body):
         if self._publish is None:
-            raise RuntimeError("send_to_engine works from the first workitem on")
+            raise RuntimeError("send_to_engine works within SkyNET only, from \"start\" on")
         if os.getpid() != self._pid:
             raise RuntimeError("messages go by the participant's own process, not by one that it forked")
         self._publish(body)

@@ -125,6 +125,11 @@ class Lines(io.TextIOBase):
         """Flushes. A handler that closes its output may still want to say why it dies."""
         self.flush()
 
+    def detach(self):
+        """The binary side, for a wrapper of the handler's own. This one works on."""
+        self.flush()
+        return self._buffer
+
     def write(self, text):
         if not isinstance(text, str):
             raise TypeError("write() argument must be str, not %s" % type(text).__name__)

@@ -44,7 +44,7 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
         .map_err(|e| PyRuntimeError::new_err(format!("cannot read the settings: {e}")))?;
     let lines = Arc::new(Lines::new(&settings.state));
     let fault = keep_faults(py, &lines, &settings)?;
-    let host = match load(py, &text, fault) {
+    let host = match load(py, &text, fault, Publisher::alone(&settings)) {
         Ok(host) => host,
         Err(fatal) => {
             say_fatal(py, &fatal);
@@ -55,7 +55,7 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     drop(text);
     let (orders, inbox) = channel();
     let (reports, outbox) = unbounded_channel();
-    host.call_method1(py, "set_publisher", (Publisher { reports: reports.clone() },))?;
+    host.call_method1(py, "set_publisher", (Publisher::by(reports.clone(), &settings),))?;
     let inbox = Arc::new(Mutex::new(inbox));
     let others = settings.concurrency.saturating_sub(1);
     let board = Board::default();
@@ -83,8 +83,8 @@ fn read_settings(fd: i32) -> std::io::Result<String> {
     unix::secret::receive(fd)
 }
 
-fn load(py: Python<'_>, settings: &str, fault: Option<i32>) -> PyResult<Py<PyAny>> {
-    let host = py.import("SkyNET._host")?.call_method1("load", (settings, fault))?;
+fn load(py: Python<'_>, settings: &str, fault: Option<i32>, publish: Publisher) -> PyResult<Py<PyAny>> {
+    let host = py.import("SkyNET._host")?.call_method1("load", (settings, fault, publish))?;
     Ok(host.unbind())
 }
 
