@@ -86,18 +86,28 @@ pub fn remove(tree: &Tree, args: &Names) -> Acted {
     for name in &picked {
         let source = participant::source(&tree.service(name));
         take_away(tree, name)?;
-        say!("{name} is removed: it no longer starts; what stays:");
-        if let Some(source) = source {
-            say!("  its code     {} (again: skynet enable {0})", source.display());
-        }
-        for (what, place) in [("log", tree.logs()), ("state", tree.states())] {
-            let place = place.join(crate::name::participant(name));
-            if place.exists() {
-                say!("  its {what:<8} {}", place.display());
-            }
+        if crate::name::participant(name) == name {
+            say!("{name} is removed: it no longer starts; what stays:");
+            what_stays(tree, name, source.as_deref());
+        } else {
+            say!("{name} is removed: it no longer starts");
         }
     }
     Ok((exit_code(&killed), picked))
+}
+
+fn what_stays(tree: &Tree, name: &str, source: Option<&std::path::Path>) {
+    if let Some(source) = source {
+        let installed = source.starts_with(tree.installed());
+        let again = if installed { name.to_owned() } else { source.display().to_string() };
+        say!("  its code     {} (again: skynet enable {again})", source.display());
+    }
+    for (what, place) in [("log", tree.logs()), ("state", tree.states())] {
+        let place = place.join(name);
+        if place.exists() {
+            say!("  its {what:<8} {}", place.display());
+        }
+    }
 }
 
 /// `skynet restart NAME…`: down, wait, up.

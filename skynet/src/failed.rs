@@ -111,12 +111,12 @@ fn list(entries: &Entries) {
         return;
     }
     let columns = [
-        Column { head: "WHEN", right: false, rank: 2 },
+        Column { head: "WHEN", right: false, rank: 4 },
         Column { head: "PARTICIPANT", right: false, rank: 0 },
         Column { head: "KIND", right: false, rank: 3 },
         Column { head: "WFID", right: false, rank: 1 },
         Column { head: "RETRIED", right: false, rank: 5 },
-        Column { head: "REASON", right: false, rank: 4 },
+        Column { head: "REASON", right: false, rank: 2 },
     ];
     let row = |(name, entry): &(String, Entry)| {
         let retried = entry.retries().len();

@@ -2,6 +2,7 @@
 
 use crate::brokers;
 use crate::participant;
+use crate::progress;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use air::line::{Line, LineError};
@@ -21,6 +22,7 @@ pub fn wait(tree: &Tree, name: &str) -> Result<Option<String>, Trouble> {
     let Some((settings, _)) = participant::settings(tree, &dir)? else { return Ok(None) };
     let queue = &settings.queue;
     let brokers = brokers::of_participant(&settings);
+    let _progress = progress::during(format!("waiting until {name} listens to its queue"));
     let listens = brokers::runtime()?.block_on(async {
         let line = Line::open(&brokers.urls, &brokers.tls).await?;
         let listens = somebody_listens(&line, queue).await;

@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_secs(1);
@@ -52,6 +54,35 @@ impl Progress {
             self.next = now + LINES;
             writeln!(stderr(), "{what}")
         };
+    }
+}
+
+/// Something that is waited for elsewhere; its progress is gone when this is.
+pub struct During(Option<(Sender<()>, JoinHandle<()>)>);
+
+/// Says on a terminal that this is waited for, from a second on, for as long as the result lives.
+pub fn during(what: impl Into<String>) -> During {
+    if !stderr().is_terminal() {
+        return During(None);
+    }
+    let (over, until) = mpsc::channel();
+    let what = what.into();
+    let teller = std::thread::spawn(move || {
+        let mut progress = Progress::begin();
+        while let Err(RecvTimeoutError::Timeout) = until.recv_timeout(SHORT) {
+            progress.tell(|| what.clone());
+        }
+    });
+    During(Some((over, teller)))
+}
+
+impl Drop for During {
+    fn drop(&mut self) {
+        if let Some((over, teller)) = self.0.take() {
+            drop(over);
+            // It tells nothing that could fail.
+            let _ = teller.join();
+        }
     }
 }
 

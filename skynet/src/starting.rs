@@ -3,7 +3,7 @@
 use crate::local::svscan;
 use crate::logtail;
 use crate::name;
-use crate::progress::Progress;
+use crate::progress::{Progress, during};
 use crate::service::{Condition, Service};
 use crate::tree::Tree;
 use crate::trouble::Trouble;
@@ -29,6 +29,7 @@ pub fn wait_for_supervise(tree: &Tree, name: &str) -> Result<(), Trouble> {
     let dir = tree.service(name);
     let parts = [Some(dir.clone()), Some(dir.join(names::LOG)).filter(|log| log.exists())];
     let waiting = Waiting::at_most(NOTICE);
+    let _progress = during(format!("waiting until {name} is supervised"));
     let noticed = waiting.until(|| {
         waiting.watch(&dir);
         waiting.watch(&dir.join(names::SUPERVISE));

@@ -46,11 +46,26 @@ pub fn terminal_width() -> Option<usize> {
     terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
 }
 
+/// Of words in the last column, as of an error, so many letters are better than none.
+const SOME_WORDS: usize = 16;
+
 /// The table as text, each line with its newline.
 pub fn render(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>, colours: bool) -> String {
     let wide = |i: usize| rows.iter().map(|row| row[i].text.chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..columns.len()).map(|i| wide(i).max(columns[i].head.len())).collect();
-    let shown = fitting(columns, &widths, width.unwrap_or(usize::MAX));
+    let mut widths: Vec<_> = (0..columns.len()).map(|i| wide(i).max(columns[i].head.len())).collect();
+    let whole = widths.last().copied().unwrap_or_default();
+    if let (Some(column), Some(last)) = (columns.last(), widths.last_mut())
+        && !column.right
+        && column.rank > 0
+    {
+        *last = whole.min(SOME_WORDS);
+    }
+    let room = width.unwrap_or(usize::MAX);
+    let shown = fitting(columns, &widths, room);
+    if shown.last() == Some(&(columns.len() - 1)) {
+        let others: usize = shown.iter().rev().skip(1).map(|i| widths[*i] + 2).sum();
+        widths[columns.len() - 1] = whole.min(room.saturating_sub(others));
+    }
     let line = |cells: &[Cell]| {
         let cell = |i: &usize| pad(&cells[*i], widths[*i], columns[*i].right, colours);
         shown.iter().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
@@ -73,10 +88,15 @@ fn fitting(columns: &[Column], widths: &[usize], width: usize) -> Vec<usize> {
 }
 
 fn pad(cell: &Cell, width: usize, right: bool, colours: bool) -> String {
-    let space = " ".repeat(width.saturating_sub(cell.text.chars().count()));
+    let length = cell.text.chars().count();
+    let space = " ".repeat(width.saturating_sub(length));
+    let text = match length > width {
+        true => cell.text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+        false => cell.text.clone(),
+    };
     let text = match cell.colour {
-        Some(colour) => paint::paint(colours, colour, &cell.text),
-        None => cell.text.clone(),
+        Some(colour) => paint::paint(colours, colour, &text),
+        None => text,
     };
     if right { space + &text } else { text + &space }
 }
@@ -84,6 +104,17 @@ fn pad(cell: &Cell, width: usize, right: bool, colours: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_in_the_last_column_are_cut_where_there_is_room_for_some() {
+        let columns =
+            [Column { head: "NAME", right: false, rank: 0 }, Column { head: "ERROR", right: false, rank: 1 }];
+        let rows = vec![vec![Cell::plain("sizer"), Cell::plain("ValueError: no such thing as that")]];
+        let at = |width| render(&columns, &rows, width, false);
+        assert_eq!(at(None), "NAME   ERROR\nsizer  ValueError: no such thing as that\n");
+        assert_eq!(at(Some(24)), "NAME   ERROR\nsizer  ValueError: no s…\n");
+        assert_eq!(at(Some(22)), "NAME\nsizer\n");
+    }
 
     #[test]
     fn a_narrow_terminal_gets_the_most_important_columns() {

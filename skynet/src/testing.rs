@@ -3,6 +3,7 @@
 use crate::cli::author::Test;
 use crate::name;
 use crate::participant::{self, Participant};
+use crate::progress;
 use crate::say::{self, say};
 use crate::send::fields;
 use crate::settings::change;
@@ -139,6 +140,7 @@ fn workitem(tree: &Tree, participant: &Participant, args: &Test) -> Result<(bool
     // ^C ends the command that runs now; then the home is cleared away all the same.
     let signals = SignalPipe::new(&[Signal::SIGINT as i32, Signal::SIGTERM as i32])
         .map_err(cannot("catch", "signals"))?;
+    let _progress = progress::during("waiting for the throw-away home");
     let home = Throwaway::new()?;
     say!("one workitem through a throw-away home …");
     take_over_settings(tree, &home.home())?;

@@ -43,6 +43,11 @@ pub fn size(bytes: u64) -> String {
     format!("{} TiB", short(number, ""))
 }
 
+/// `1 file`, `2 files`.
+pub fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// ISO 8601 in UTC, to the microsecond.
 pub fn iso(at: SystemTime) -> String {
     timestamp(at).replacen(' ', "T", 1).replace(" UTC", "Z")

@@ -4,6 +4,7 @@ use crate::brokers;
 use crate::cli::author::{Asked, Cancel, Wi};
 use crate::log::deaf;
 use crate::paint::{self, Colour};
+use crate::progress::during;
 use crate::say::{self, complain, say};
 use crate::table::{Cell, Column, render, terminal_width};
 use crate::tree::Tree;
@@ -55,6 +56,7 @@ async fn gather<Q: Command>(
 ) -> Result<Gathered<Q::Out>, Trouble> {
     let mut gathered = Gathered { answers: vec![], troubles: vec![] };
     let target = Target::Wfid(asked.wfid.clone());
+    let _progress = during("waiting for answers");
     let mut gather = match caller.gather::<Q>(&target, args, asked.timeout).await {
         Ok(gather) => gather.settle(QUIET),
         Err(Unanswered::NoSuchService(_)) => return Ok(gathered),

@@ -20,6 +20,7 @@ pub fn look(tree: &Tree) -> Vec<Finding> {
         Err(e) => return vec![Finding::wrong("participants", e.to_string(), "")],
     };
     // That no svscan runs is said once.
+    let mut nobodies = vec![];
     let supervised = services.iter().any(|name| Service::look(&tree.service(name)).supervised);
     for service in services {
         found.extend(condition(tree, &service).filter(|_| supervised));
@@ -27,9 +28,14 @@ pub fn look(tree: &Tree) -> Vec<Finding> {
         if let Ok(Some((settings, _))) = participant::settings(tree, &tree.service(&service))
             && participants_own
         {
+            nobodies.extend(Some(service.clone()).filter(|_| is_nobody(&settings)));
             found.extend(account(&service, &settings));
             found.extend(handler(&service, &settings));
         }
+    }
+    if !nobodies.is_empty() {
+        let what = format!("there is no user boss: {} run as nobody", nobodies.join(", "));
+        found.push(Finding::warning("accounts", what, "useradd --system boss"));
     }
     found
 }
@@ -45,7 +51,10 @@ fn settings(tree: &Tree) -> Vec<Finding> {
         found.extend(one.warnings.iter().map(|warning| Finding::warning("settings", warning, "")));
     }
     if found.is_empty() {
-        found.push(Finding::good("settings", format!("{} files can be used", checked.len())));
+        found.push(Finding::good(
+            "settings",
+            format!("{} can be used", crate::units::count(checked.len(), "file")),
+        ));
     }
     found
 }
@@ -79,6 +88,11 @@ fn condition(tree: &Tree, name: &str) -> Option<Finding> {
     }
 }
 
+/// Whether it runs as nobody, for want of an account of its own.
+fn is_nobody(settings: &Settings) -> bool {
+    geteuid().is_root() && settings.user.is_none() && matches!(User::from_name("boss"), Ok(None))
+}
+
 /// As root a participant becomes another user, who must exist.
 fn account(name: &str, settings: &Settings) -> Option<Finding> {
     if !geteuid().is_root() {
@@ -97,9 +111,6 @@ fn account(name: &str, settings: &Settings) -> Option<Finding> {
             ))
         }
         Some(user) if user == "root" => Some(Finding::warning(name, "it runs as root", "does it have to?")),
-        None if matches!(User::from_name("boss"), Ok(None)) => {
-            Some(Finding::warning(name, "it runs as nobody: there is no user boss", "useradd --system boss"))
-        }
         _ => None,
     }
 }

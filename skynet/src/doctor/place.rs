@@ -55,11 +55,11 @@ fn folders(tree: &Tree) -> Vec<Finding> {
         let shown = dir.display();
         match fs::read_dir(&dir) {
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                found.push(Finding::warning(
-                    about,
-                    format!("{shown} is not there"),
-                    "skynet local up makes it",
-                ));
+                let repair = match tree.home() {
+                    Some(_) => "skynet local up makes it".to_owned(),
+                    None => format!("mkdir {shown} (a package makes it)"),
+                };
+                found.push(Finding::warning(about, format!("{shown} is not there"), repair));
             }
             Err(e) => {
                 let repair = format!("look at its permissions: ls -ld {shown}");

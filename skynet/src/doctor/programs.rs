@@ -3,6 +3,7 @@
 use super::Finding;
 use crate::brokers;
 use crate::local::svscan;
+use crate::progress;
 use crate::starting;
 use crate::tree::Tree;
 use crate::units::time;
@@ -77,6 +78,7 @@ fn broker(tree: &Tree) -> Vec<Finding> {
         Err(e) => return vec![Finding::wrong("broker", e.to_string(), "skynet config --check")],
     };
     let begun = Instant::now();
+    let _progress = progress::during("waiting for the broker");
     let asked = brokers::runtime().and_then(|runtime| {
         runtime.block_on(async {
             let line = air::line::Line::open(&brokers.urls, &brokers.tls).await?;

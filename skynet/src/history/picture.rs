@@ -70,9 +70,14 @@ mod tests {
                 "          █▄",
                 "          ██",
                 "          █! !",
-                "     runs 2026-01-01T00:00:00 2026-01-02T00:00:00",
-            ]
+                "     runs 2026-01-01T00:00:00",
+            ],
+            "there is no room for another day"
         );
+        let same_day = (ends.0.clone(), "2026-01-01T12:00:00.1Z".to_owned());
+        assert_eq!(draw(&[(1, 0)], &same_day, false)[6], "     runs 2026-01-01T00:00:00 12:00:00");
+        let wide = draw(&[(1, 0); 40], &ends, false);
+        assert_eq!(wide[6], "     runs 2026-01-01T00:00:00  2026-01-02T00:00:00");
         assert_eq!(draw(&[(0, 0)], &ends, false).len(), 7);
     }
 }

@@ -44,7 +44,9 @@ pub fn print(histories: &[(String, History)], filter: &Filter, args: &Args, json
         say::json(&rows.iter().map(as_json).collect::<Vec<_>>()).map_err(cannot("write", "the result"))?;
     } else if !rows.is_empty() || troubles.is_empty() {
         table(&rows);
-        if more || (rows.len() == SHOWN && args.lines.is_none() && args.slowest.is_none()) {
+        if order == Order::Newest
+            && (more || rows.len() == SHOWN && args.lines.is_none() && args.slowest.is_none())
+        {
             complain!("the last {} are shown (more: -n COUNT)", rows.len());
         }
     }
@@ -110,14 +112,14 @@ fn table(rows: &[Row]) {
         return;
     }
     let columns = [
-        Column { head: "STARTED", right: false, rank: 2 },
+        Column { head: "STARTED", right: false, rank: 5 },
         Column { head: "PARTICIPANT", right: false, rank: 0 },
         Column { head: "OUTCOME", right: false, rank: 0 },
         Column { head: "RUN", right: true, rank: 1 },
         Column { head: "WAIT", right: true, rank: 4 },
         Column { head: "ATTEMPT", right: true, rank: 6 },
-        Column { head: "WFID", right: false, rank: 3 },
-        Column { head: "ERROR", right: false, rank: 5 },
+        Column { head: "WFID", right: false, rank: 2 },
+        Column { head: "ERROR", right: false, rank: 3 },
     ];
     let row = |row: &Row| {
         let colour = if row.outcome.is_problem() { Colour::Bad } else { Colour::Good };

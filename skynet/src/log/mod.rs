@@ -124,6 +124,10 @@ fn print_logs(
     }
     printer.flush()?;
     if !args.follow {
+        let filtered = args.wfid.is_some() || args.grep.is_some() || args.since.is_some();
+        if printer.printed == 0 && filtered {
+            complain!("no such line in {}", crate::units::count(picked.len(), "log"));
+        }
         return Ok(());
     }
     let resume = |log: Past| {

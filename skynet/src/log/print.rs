@@ -16,6 +16,8 @@ pub struct Printer {
     terminal: bool,
     colours: bool,
     voices: HashMap<String, usize>,
+    /// How many lines so far.
+    pub printed: u64,
 }
 
 impl Printer {
@@ -23,7 +25,7 @@ impl Printer {
     pub fn new(names: bool, json: bool) -> Self {
         let out = BufWriter::with_capacity(64 * 1024, io::stdout());
         let terminal = io::stdout().is_terminal();
-        Self { out, names, json, terminal, colours: paint::wanted(), voices: HashMap::new() }
+        Self { out, names, json, terminal, colours: paint::wanted(), voices: HashMap::new(), printed: 0 }
     }
 
     /// Prints a line of `name`.
@@ -31,6 +33,7 @@ impl Printer {
     /// # Errors
     /// What writing reports; `BrokenPipe` when nobody reads any more.
     pub fn print(&mut self, name: &str, at: Option<Tai64n>, text: &[u8]) -> io::Result<()> {
+        self.printed += 1;
         if self.json {
             let line = json!({
                 "time": at.map(time),

@@ -11,6 +11,7 @@ mod replies;
 use crate::brokers::{self, REPLIES};
 use crate::cli::author;
 use crate::name;
+use crate::progress;
 use crate::say::{self, complain, say};
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
@@ -71,6 +72,7 @@ async fn send(
         return Ok(0);
     };
     say!("{}", fei.wfid);
+    let _progress = progress::during(format!("waiting for the reply of {}", args.queue));
     let reply = tokio::time::timeout(args.timeout, reply(line, &mut replies.0, fei)).await;
     match reply {
         Ok(reply) => print(&body, &reply?, json),

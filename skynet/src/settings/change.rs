@@ -112,14 +112,32 @@ fn takes_text(key: &str) -> bool {
     false
 }
 
-/// A broker's URL is not repeated: it holds a password.
-fn hidden(text: &str) -> &str {
-    if text.contains("://") { "…" } else { text }
+/// Without the accounts of URLs: they hold passwords.
+fn hidden(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(['/', '"', ' ']).unwrap_or(part.len());
+        let account = part[..end].rfind('@').map_or(0, |at| at + 1);
+        shown += &format!("://{}", &part[account..]);
+    }
+    shown
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_told_of_a_broker_holds_no_account() {
+        for (text, shown) in [
+            ("\"amqp://a:b@h:1/v\"", "\"amqp://h:1/v\""),
+            ("[\"amqp://a:p@x@h/v\", \"amqps://h2\"]", "[\"amqp://h/v\", \"amqps://h2\"]"),
+            ("\"60s\"", "\"60s\""),
+        ] {
+            assert_eq!(hidden(text), shown);
+        }
+    }
 
     #[test]
     fn comments_and_order_stay_as_they_are() {
@@ -159,6 +177,6 @@ mod tests {
         assert!(set("a = \n", "b", "1").unwrap_err().starts_with("line 1: "));
         assert!(set("", "", "1").is_err() && set("", "a..b", "1").is_err());
         let told = set("[amqp]\nurl = \"amqp://u:old@h\"\n", "amqp.url", "amqp://u:new@h").unwrap().told;
-        assert_eq!(told, "amqp.url = … (was …)");
+        assert_eq!(told, "amqp.url = \"amqp://h\" (was \"amqp://h\")");
     }
 }
