@@ -113,7 +113,13 @@ fn what_stays(tree: &Tree, name: &str, source: Option<&std::path::Path>) {
 /// `skynet restart NAME…`: down, wait, up.
 pub fn restart(tree: &Tree, args: &Names) -> Acted {
     let picked = tree.pick(&args.names)?;
-    let killed = halt(tree, &picked, args.timeout)?;
+    let killed = halt(tree, &picked, args.timeout).map_err(|trouble| match trouble {
+        Trouble::Interrupted(signal, line) => {
+            let again = picked.join(" ");
+            Trouble::Interrupted(signal, format!("{line}; it is not started again: skynet start {again}"))
+        }
+        other => other,
+    })?;
     for name in &picked {
         let before = Service::look(&tree.service(name)).restarts_once_up();
         begin(tree, name, before, args.timeout)?;

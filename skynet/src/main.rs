@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `cli/`, `generate.rs` | the commands and their options; man pages, completions and the reference made from it |
 //! | `local/` | `local up`, `down`, `status`: broker and svscan of a home |
-//! | `new.rs`, `testing.rs`, `foreground.rs` | a participant from a template, tested, run by hand |
+//! | `new.rs`, `testing.rs`, `throwaway.rs`, `foreground.rs` | a participant from a template, tested, run by hand |
 //! | `enable.rs`, `control.rs`, `status.rs` | service directories: made, told, shown |
 //! | `settings/`, `doctor/`, `notify.rs`, `queues.rs` | settings, health, who is told of problems, queues |
 //! | `log/` | logs merged by time |
@@ -49,6 +49,7 @@ mod status;
 mod stopping;
 mod table;
 mod testing;
+mod throwaway;
 mod trace;
 mod tree;
 mod trouble;

@@ -55,13 +55,12 @@ pub fn run(tree: &Tree, wanted: &Notify, json: bool) -> Outcome {
         None => of_boss_conf(tree)?,
     };
     let [program, arguments @ ..] = command.as_slice() else {
-        let hint = format!(
-            "set one for all: skynet config set notify.command '[\"{}\", \"root\"]'",
-            sample().display()
-        );
+        let whose = name.as_ref().map_or_else(|| "boss.conf".to_owned(), |_| service.clone());
+        let sample = sample();
         return Err(Trouble::Failed(format!(
-            "nobody is told of problems of {}: {hint}",
-            whose(name.as_deref())
+            "{whose} has no notify command, so nobody is told of problems (one for all: skynet config set \
+             notify.command '[\"{}\", \"root\"]')",
+            sample.display()
         )));
     };
     say!("telling {} of the event {EVENT:?} of {service} …", command.join(" "));
@@ -86,10 +85,6 @@ pub fn run(tree: &Tree, wanted: &Notify, json: bool) -> Outcome {
     Ok(NOT_TOLD)
 }
 
-fn whose(name: Option<&str>) -> String {
-    name.map_or_else(|| "services that do not say so themselves".to_owned(), str::to_owned)
-}
-
 /// The sample that mails, where packages put it.
 fn sample() -> PathBuf {
     let own = fs::read_link("/proc/self/exe").unwrap_or_default();
@@ -106,8 +101,8 @@ fn of_boss_conf(tree: &Tree) -> Result<Vec<String>, Trouble> {
 fn of_service(tree: &Tree, service: &str, dir: &Path) -> Result<Vec<String>, Trouble> {
     if !names::SETTINGS.iter().any(|file| dir.join(file).exists()) {
         return Err(Trouble::Failed(format!(
-            "nobody is told of problems of {service}: it has neither service.toml nor config.exo, so supervise treats it \
-             as daemontools does (an empty file will do: touch {})",
+            "{service} has neither service.toml nor config.exo: supervise treats it as daemontools does, and tells nobody \
+             (an empty file will do: touch {})",
             dir.join(names::SERVICE_TOML).display()
         )));
     }

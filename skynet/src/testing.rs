@@ -7,17 +7,15 @@ use crate::progress;
 use crate::say::{self, say};
 use crate::send::fields;
 use crate::settings::change;
+use crate::throwaway::Throwaway;
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
-use nix::sys::signal::Signal;
-use nix::unistd::mkdtemp;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use unix::signals::SignalPipe;
 
 /// The fields of the workitem, in a participant's folder.
 const SAMPLE: &str = "sample.json";
@@ -86,50 +84,14 @@ pub fn path_with_ours() -> std::ffi::OsString {
     path
 }
 
-/// A home that is gone, with all that ran in it, when this is.
-struct Throwaway {
-    folder: PathBuf,
-}
-
-impl Throwaway {
-    fn new() -> Result<Self, Trouble> {
-        let folder =
-            mkdtemp(&std::env::temp_dir().join("skynet-test-XXXXXX")).map_err(cannot("make", "a folder"))?;
-        // When root tests, the handler runs as another user, who must get through.
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))
-            .map_err(cannot("make", folder.display()))?;
-        Ok(Self { folder })
+/// Runs `skynet`, which must succeed; a failure is told with what it said.
+fn must(home: &Throwaway, words: &[&str]) -> Result<(), Trouble> {
+    let done = home.skynet(words)?;
+    if done.status.success() {
+        return Ok(());
     }
-
-    fn home(&self) -> PathBuf {
-        self.folder.join("home")
-    }
-
-    /// `skynet` in this home.
-    fn skynet(&self, words: &[&str]) -> Result<Output, Trouble> {
-        let own = fs::read_link("/proc/self/exe").map_err(cannot("find", "this program"))?;
-        let mut command = Command::new(own);
-        command.args(words).env("SKYNET_HOME", self.home()).env("NO_COLOR", "1").stdin(Stdio::null());
-        command.output().map_err(cannot("run", "skynet"))
-    }
-
-    /// The same; a failure is told with what it said.
-    fn must(&self, words: &[&str]) -> Result<Output, Trouble> {
-        let done = self.skynet(words)?;
-        if done.status.success() {
-            return Ok(done);
-        }
-        print_indented(&done);
-        Err(Trouble::Failed(format!("skynet {} failed in the throw-away home (see above)", words.join(" "))))
-    }
-}
-
-impl Drop for Throwaway {
-    fn drop(&mut self) {
-        // Whatever is left of it is in a temporary folder.
-        let _ = self.skynet(&["local", "down"]);
-        let _ = fs::remove_dir_all(&self.folder);
-    }
+    print_indented(&done);
+    Err(Trouble::Failed(format!("skynet {} failed in the throw-away home (see above)", words.join(" "))))
 }
 
 /// Sends one workitem; true and the reply when it was answered without an error.
@@ -137,16 +99,13 @@ fn workitem(tree: &Tree, participant: &Participant, args: &Test) -> Result<(bool
     let sample = participant.dir.join(SAMPLE);
     let file = args.fields_json.clone().or_else(|| Some(sample).filter(|sample| sample.exists()));
     let fields = fields::gather(file.as_deref(), &args.fields)?;
-    // ^C ends the command that runs now; then the home is cleared away all the same.
-    let signals = SignalPipe::new(&[Signal::SIGINT as i32, Signal::SIGTERM as i32])
-        .map_err(cannot("catch", "signals"))?;
     let _progress = progress::during("waiting for the throw-away home");
     let home = Throwaway::new()?;
     say!("one workitem through a throw-away home …");
     take_over_settings(tree, &home.home())?;
-    home.must(&["local", "up", "--broker", "embedded"])?;
+    must(&home, &["local", "up", "--broker", "embedded"])?;
     let dir = participant.dir.to_string_lossy().into_owned();
-    home.must(&["enable", &dir])?;
+    must(&home, &["enable", &dir])?;
     let queue =
         participant::settings(tree, &participant.dir)?.map_or(participant.name.clone(), |(s, _)| s.queue);
     let file = home.folder.join("fields.json");
@@ -158,9 +117,6 @@ fn workitem(tree: &Tree, participant: &Participant, args: &Test) -> Result<(bool
     let timeout = format!("{}ms", args.timeout.as_millis());
     let sent =
         home.skynet(&["send", &queue, "--fields-json", &file, "--wait", "--timeout", &timeout, "--json"])?;
-    if signals.take().count() > 0 {
-        return Err(Trouble::Failed("interrupted".to_owned()));
-    }
     let reply: Value = serde_json::from_slice(&sent.stdout).unwrap_or(Value::Null);
     tell(&text, &reply, &sent);
     if !sent.status.success() {

@@ -7,7 +7,25 @@ use home::terminal::OnTerminal;
 use home::{Home, bin, executable, wait_until};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::Command;
+
+const SLOW: &str = "import time\nclass ParticipantHandler(object):\n    def handle_wi(self, wid):\n        time.sleep(600)\n";
+
+/// The command lines of processes whose home is below this folder.
+fn processes_below(folder: &Path) -> Vec<String> {
+    let mark = format!("SKYNET_HOME={}", folder.display()).into_bytes();
+    let below = |pid: &String| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(&mark))
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let words = |pid: String| {
+        String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()).into_owned()
+    };
+    pids.filter(below).map(words).filter(|words| !words.is_empty()).collect()
+}
 
 fn up() -> Home {
     let home = Home::new();
@@ -77,13 +95,26 @@ fn what_waits_for_work_ends_at_once() {
     home.good(&["local", "up"]);
     home.good(&["new", "sizer"]);
     interrupt(&home, &["run", "./sizer"], "consuming");
+    let temporary = home.folder.path().join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    fs::write(home.folder.path().join("sizer/test_sizer.py"), "").unwrap();
+    fs::write(home.folder.path().join("sizer/sizer.py"), SLOW).unwrap();
+    let mut command = home.command(&["test", "./sizer"]);
+    command.env("TMPDIR", &temporary);
+    let mut test = OnTerminal::command(command, 80);
+    test.wait_for("throw-away home");
+    let at_work = || processes_below(&temporary).iter().any(|words| words.contains("python"));
+    wait_until("its participant is there", at_work);
+    test.interrupt();
+    let left = test.finish();
+    assert!(left.code == Some(130) && left.restored, "{left:?}");
+    assert_eq!((fs::read_dir(&temporary).unwrap().count(), processes_below(&temporary)), (0, vec![]));
     home.good(&["enable", "./sizer"]);
     home.good(&["stop", "sizer"]);
     interrupt(&home, &["send", "sizer", "--wait", "--wfid", "w1"], "w1");
 
-    let slow = "import time\nclass ParticipantHandler(object):\n    def handle_wi(self, wid):\n        time.sleep(600)\n";
     home.good(&["new", "slow"]);
-    fs::write(home.folder.path().join("slow/slow.py"), slow).unwrap();
+    fs::write(home.folder.path().join("slow/slow.py"), SLOW).unwrap();
     home.good(&["enable", "./slow"]);
     home.good(&["send", "slow", "--wfid", "w2"]);
     wait_until("it is in hand", || home.skynet(&["wi", "status", "w2"]).code == Some(0));

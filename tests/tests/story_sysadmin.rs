@@ -142,7 +142,7 @@ fn i_should_be_notified_of_any_problems() {
         ("[\"/bin/sh\", \"-c\", \"echo no route to host; exit 3\"]", "ended with exit code 3"),
         ("[\"/bin/sh\", \"-c\", \"kill -9 $$\"]", "was ended by signal 9"),
         ("[\"/no/such/program\"]", "cannot run the notify command /no/such/program"),
-        ("[]", "nobody is told of problems"),
+        ("[]", "fragile has no notify command"),
     ] {
         home.good(&["config", "fragile", "set", "notify.command", command]);
         let done = home.skynet(&["notify", "test", "fragile"]);

@@ -34,7 +34,7 @@ pub fn look(tree: &Tree) -> Vec<Finding> {
         }
     }
     if !nobodies.is_empty() {
-        let what = format!("there is no user boss: {} run as nobody", nobodies.join(", "));
+        let what = format!("there is no user boss; as nobody run: {}", nobodies.join(", "));
         found.push(Finding::warning("accounts", what, "useradd --system boss"));
     }
     found

@@ -178,11 +178,28 @@ fn report(tree: &Tree, run: &Path, broker: &Broker, already: bool, fresh: bool) 
         say!("Participants: {} (see: skynet status)", participants.join(", "));
     }
     if fs::canonicalize(place(tree)).ok() != default_home().and_then(|home| fs::canonicalize(home).ok()) {
-        say!("Other commands find this home by SKYNET_HOME={}", place(tree));
+        say!("Other commands find this home by SKYNET_HOME={}", quoted(&place(tree)));
     }
     Ok(())
 }
 
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 fn default_home() -> Option<std::path::PathBuf> {
     Some(Path::new(&std::env::var_os("HOME")?).join(".skynet"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_home_is_shown_as_a_shell_takes_it() {
+        for (path, word) in [("/tmp/a.b-c", "/tmp/a.b-c"), ("/my home", "'/my home'"), ("/o'x", "'/o'\\''x'")]
+        {
+            assert_eq!(super::quoted(path), word);
+        }
+    }
 }
