@@ -1,7 +1,7 @@
 //! What an exo process does now: `live/PID.json`, written by it when something changes, at most once a second.
 //!
-//! Made under a dot name and renamed, so that a reader sees a whole one. Removed at the end; one whose process
-//! was killed is known by its [`Process`], and removed by the next that starts.
+//! Made under a dot name and renamed, so that a reader sees a whole one. That of a process that has ended says so, or
+//! is known by its [`Process`]; the next that starts removes it, and goes on counting where it stopped.
 
 use crate::machine_id::Process;
 use crate::moment::Micros;
@@ -33,10 +33,18 @@ pub struct Live {
     pub consuming_since: Micros,
     /// What handlers have in hand.
     pub in_flight: Vec<InFlight>,
-    /// How many workitems this process has finished without an error.
+    /// How many workitems this process and those before it have finished without an error.
     pub done: u64,
     /// How many with one.
     pub failed: u64,
+    /// It has ended in order.
+    pub ended: bool,
+}
+
+impl Live {
+    fn is_over(&self) -> bool {
+        self.ended || self.process.is_gone()
+    }
 }
 
 /// A workitem in hand.
@@ -58,22 +66,27 @@ pub struct InFlight {
 pub struct LiveFile {
     path: PathBuf,
     new: PathBuf,
+    /// How many workitems the processes before had finished, without an error and with one.
+    pub before: (u64, u64),
 }
 
 impl LiveFile {
-    /// The file of this process in a state folder. Removes those of processes that are gone.
+    /// The file of this process in a state folder. Takes over from those of processes that have ended.
     ///
     /// # Errors
     /// When the folder cannot be made.
     pub fn open(state: &Path) -> io::Result<Self> {
         let dir = state.join("live");
         fs::create_dir_all(&dir)?;
-        for (path, _) in read_files(&dir).into_iter().filter(|(_, live)| live.process.is_gone()) {
-            // Another that starts at the same time may have removed it.
-            let _ = fs::remove_file(path);
+        let mut before = (0, 0);
+        for (path, live) in read_files(&dir).into_iter().filter(|(_, live)| live.is_over()) {
+            // Another that starts at the same time may have it already.
+            if fs::remove_file(path).is_ok() {
+                before = (before.0 + live.done, before.1 + live.failed);
+            }
         }
         let pid = std::process::id();
-        Ok(Self { path: dir.join(format!("{pid}.json")), new: dir.join(format!(".{pid}.json")) })
+        Ok(Self { path: dir.join(format!("{pid}.json")), new: dir.join(format!(".{pid}.json")), before })
     }
 
     /// Writes it.
@@ -86,17 +99,10 @@ impl LiveFile {
     }
 }
 
-impl Drop for LiveFile {
-    fn drop(&mut self) {
-        // What is left is known to be of a process that is gone.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
 /// What the exo processes of a participant do now, oldest first; without those that are gone.
 pub fn read(state: &Path) -> Vec<Live> {
     let mut all: Vec<Live> = read_files(&state.join("live")).into_iter().map(|(_, live)| live).collect();
-    all.retain(|live| !live.process.is_gone());
+    all.retain(|live| !live.is_over());
     all.sort_by_key(|live| live.since);
     all
 }
@@ -126,14 +132,16 @@ mod tests {
         let live = Live { process: Process::own(), since: 5, in_flight, done: 3, ..Live::default() };
         file.write(&live).unwrap();
         assert_eq!(read(state.path()), std::slice::from_ref(&live));
-        let gone = Live { process: Process { started: 1, ..Process::own() }, ..live };
+        let gone = Live { process: Process { started: 1, ..Process::own() }, failed: 2, ..live.clone() };
         let left = state.path().join("live/1.json");
         fs::write(&left, serde_json::to_vec(&gone).unwrap()).unwrap();
         fs::write(state.path().join("live/2.json"), "{").unwrap();
         assert_eq!(read(state.path()).len(), 1);
-        let _second = LiveFile::open(state.path()).unwrap();
-        assert!(!left.exists(), "the next that starts removes it");
-        drop(file);
+        let second = LiveFile::open(state.path()).unwrap();
+        assert!(!left.exists() && second.before == (3, 2), "the next that starts goes on: {second:?}");
+        file.write(&Live { ended: true, ..live }).unwrap();
         assert_eq!(read(state.path()), []);
+        assert_eq!(LiveFile::open(state.path()).unwrap().before, (3, 0));
+        assert_eq!(LiveFile::open(state.path()).unwrap().before, (0, 0), "each is counted once");
     }
 }

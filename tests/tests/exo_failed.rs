@@ -137,7 +137,7 @@ fn a_process_that_just_ended_is_kept_with_what_was_said_before() {
     let mut exo = p.start();
     client.publish("sizer", workitem("w1", json!({"do": "kill"})));
     exo.finish();
-    p.start().finish();
+    p.launch("config.exo").finish();
     let mut exo = p.start();
     let message = replies.receive_json()["error"]["message"].clone();
     exo.terminate();

@@ -77,6 +77,31 @@ fn a_queue_that_cannot_be_used_is_in_the_status() {
     wait_for(&p, true, "consuming from sizer");
 }
 
+/// What was done and failed is counted on by the next process, however the last one ended.
+#[test]
+fn workitems_are_counted_over_processes() {
+    let p = Participant::on_skynet(
+        "import os\nclass ParticipantHandler(object):\n    def handle_wi(self, wid): getattr(os, wid.fields.do or 'getpid')()\n",
+        "max_attempts = 1\n",
+    );
+    let client = p.broker.client();
+    let mut replies = client.replies();
+    let counts = || live(&p).map(|live| (live.done, live.failed));
+    let mut exo = p.start();
+    client.publish("sizer", workitem("w1", json!({})));
+    client.publish("sizer", workitem("w2", json!({"do": "nothing"})));
+    replies.receive_all(2);
+    p.sandbox.wait_until("both are counted", || counts() == Some((1, 1)));
+    assert_eq!(exo.terminate().code, Some(0));
+    exo = p.start();
+    p.sandbox.wait_until("they still are", || counts() == Some((1, 1)));
+    client.publish("sizer", workitem("w3", json!({"do": "abort"})));
+    exo.finish();
+    let _exo = p.start();
+    replies.receive();
+    p.sandbox.wait_until("the crash is counted too", || counts() == Some((1, 2)));
+}
+
 /// One that is told to stop and still at work.
 #[test]
 fn one_that_ends_is_in_the_status_too() {

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 const FAULTS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT];
 const NONE: c_int = -1;
+const LONGEST_PREFIX: usize = 300;
 
 /// The file, and the log; for a signal handler only what is atomic.
 static FILE: AtomicI32 = AtomicI32::new(NONE);
@@ -49,25 +50,24 @@ pub fn show(file: File, log: OwnedFd, prefix: &str) -> io::Result<c_int> {
 
 extern "C" fn on_fault(signal: c_int) {
     let (file, log) = (FILE.load(Ordering::SeqCst), LOG.load(Ordering::SeqCst));
-    let prefix = PREFIX.get().map_or(&[][..], Vec::as_slice);
+    let prefix = PREFIX.get().map_or(&[][..], |prefix| &prefix[..prefix.len().min(LONGEST_PREFIX)]);
+    // Small, as the stack for such signals is. The prefix stays in front of each line that is read.
     let mut buffer = [0u8; 1024];
-    let (mut offset, mut at_start) = (0, true);
+    buffer[..prefix.len()].copy_from_slice(prefix);
+    let mut offset = 0;
     loop {
-        // SAFETY: the buffer is ours and as long as said; a descriptor that is closed is only an error.
-        let read = unsafe { libc::pread(file, buffer.as_mut_ptr().cast::<c_void>(), buffer.len(), offset) };
-        let Some(bytes) =
-            usize::try_from(read).ok().and_then(|read| buffer.get(..read)).filter(|b| !b.is_empty())
-        else {
-            break;
+        let rest = &mut buffer[prefix.len()..];
+        // SAFETY: the slice is ours and as long as said; a descriptor that is closed is only an error. One byte is left.
+        let read = unsafe { libc::pread(file, rest.as_mut_ptr().cast::<c_void>(), rest.len() - 1, offset) };
+        let Some(read) = usize::try_from(read).ok().filter(|read| *read > 0) else { break };
+        let (line, step) = match rest[..read].iter().position(|byte| *byte == b'\n') {
+            Some(end) => (end, end + 1),
+            None => (read, read),
         };
-        offset += read as libc::off_t;
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if at_start {
-                put(log, prefix);
-            }
-            put(log, line);
-            at_start = line.ends_with(b"\n");
-        }
+        rest[line] = b'\n';
+        offset += step as libc::off_t;
+        // With one write: others write lines there, too.
+        put(log, &buffer[..=prefix.len() + line]);
     }
     // SAFETY: none of these touches memory of ours.
     unsafe {
@@ -104,7 +104,7 @@ mod tests {
     fn a_fault_shows_what_is_in_the_file_and_ends_the_process() {
         let mut file = tempfile::tempfile().unwrap();
         let (mut reader, log) = io::pipe().unwrap();
-        file.write_all(b"Fatal Python error\n\nlast\n").unwrap();
+        file.write_all(format!("Fatal Python error\n\n{}\nlast", "x".repeat(2000)).as_bytes()).unwrap();
         let here = file.try_clone().unwrap();
         // SAFETY: the child only calls what is under test, and ends by it.
         match unsafe { fork() }.unwrap() {
@@ -120,7 +120,10 @@ mod tests {
                 drop(log);
                 let mut text = String::new();
                 reader.read_to_string(&mut text).unwrap();
-                assert_eq!(text, "ERROR x: Fatal Python error\nERROR x: \nERROR x: last\n");
+                assert!(text.starts_with("ERROR x: Fatal Python error\nERROR x: \nERROR x: xxx"), "{text}");
+                assert!(text.ends_with("xxx\nERROR x: last\n"), "{text}");
+                assert_eq!((text.matches('x').count(), text.lines().count()), (2000 + 5, 5), "{text}");
+                assert!(text.lines().all(|line| line.starts_with("ERROR x: ")), "{text}");
                 let ended = waitpid(child, None).unwrap();
                 assert!(
                     matches!(ended, WaitStatus::Signaled(_, nix::sys::signal::Signal::SIGABRT, _)),

@@ -228,13 +228,17 @@ impl Keeper {
     /// Writes what we do now.
     pub fn write_live<'a>(&mut self, in_hand: impl Iterator<Item = &'a Item>) {
         (self.changed, self.written) = (false, Some(Instant::now()));
-        let Some(file) = &self.live else { return };
         let in_flight = in_hand.map(|item| InFlight {
             sid: item.sid.clone(),
             wfid: item.wfid.clone(),
             since: item.started.unwrap_or_default(),
             attempt: item.attempt(),
         });
+        self.write(in_flight.collect(), false);
+    }
+
+    fn write(&self, in_flight: Vec<InFlight>, ended: bool) {
+        let Some(file) = &self.live else { return };
         let State { consuming, since: consuming_since, words: state } = self.state.clone();
         // The next change writes it again; a full disk has more important things to say.
         let _ = file.write(&Live {
@@ -247,9 +251,10 @@ impl Keeper {
             state,
             consuming,
             consuming_since,
-            in_flight: in_flight.collect(),
-            done: self.done,
-            failed: self.problems,
+            in_flight,
+            done: file.before.0 + self.done,
+            failed: file.before.1 + self.problems,
+            ended,
         });
     }
 
@@ -260,6 +265,7 @@ impl Keeper {
 
     /// The end in order; `settled` = the broker has all that we acknowledged.
     pub fn close(self, settled: bool) {
+        self.write(vec![], true);
         self.lines.remove();
         if settled {
             self.journal.close();
