@@ -3,10 +3,10 @@
 use crate::waiting::DEADLINE;
 use futures_util::StreamExt;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
-    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions,
+    ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -53,6 +53,14 @@ impl Client {
         self.runtime.block_on(declare).unwrap();
     }
 
+    /// Declares a quorum queue.
+    pub fn declare_quorum(&self, queue: &str) {
+        let options = QueueDeclareOptions { durable: true, ..Default::default() };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        self.runtime.block_on(self.channel.queue_declare(queue.into(), options, arguments)).unwrap();
+    }
+
     /// Publishes as BOSS does (application/octet-stream, transient), and waits until the broker has it. The test
     /// fails when there is no such queue.
     pub fn publish(&self, queue: &str, body: impl AsRef<[u8]>) {
@@ -62,6 +70,56 @@ impl Client {
     /// Publishes a persistent message, and waits until the broker has it.
     pub fn publish_persistent(&self, queue: &str, body: impl AsRef<[u8]>) {
         self.publish_with(queue, body, 2);
+    }
+
+    /// Publishes persistent messages, and waits until the broker has all of them.
+    pub fn publish_all(&self, queue: &str, bodies: impl Iterator<Item = String>) {
+        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+        let properties = BasicProperties::default()
+            .with_content_type("application/octet-stream".into())
+            .with_delivery_mode(2);
+        self.runtime.block_on(async {
+            let mut sent = vec![];
+            for body in bodies {
+                let publish = self.channel.basic_publish(
+                    "".into(),
+                    queue.into(),
+                    options,
+                    body.as_bytes(),
+                    properties.clone(),
+                );
+                sent.push(publish.await.unwrap());
+            }
+            for confirmation in sent {
+                let confirmation = confirmation.await.unwrap();
+                assert!(matches!(confirmation, Confirmation::Ack(None)), "{queue}: {confirmation:?}");
+            }
+        });
+    }
+
+    /// Publishes transient messages, and does not wait: the broker may take them when it likes.
+    pub fn publish_without_waiting(&self, queue: &str, body: &[u8], count: usize) {
+        let properties = BasicProperties::default().with_delivery_mode(1);
+        for _ in 0..count {
+            let options = BasicPublishOptions::default();
+            let publish =
+                self.channel.basic_publish("".into(), queue.into(), options, body, properties.clone());
+            drop(self.runtime.block_on(publish).unwrap());
+        }
+    }
+
+    /// Takes all messages of a queue, until there is none.
+    pub fn take_all(&self, queue: &str) {
+        while self.take(queue).is_some() {}
+    }
+
+    /// Takes the next message of a queue and gives it back.
+    pub fn give_back_one(&self, queue: &str) {
+        self.runtime.block_on(async {
+            let message = self.channel.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap();
+            let options = BasicNackOptions { requeue: true, ..Default::default() };
+            message.expect("a message").delivery.acker.nack(options).await.unwrap();
+        });
     }
 
     fn publish_with(&self, queue: &str, body: impl AsRef<[u8]>, delivery_mode: u8) {

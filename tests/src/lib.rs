@@ -11,6 +11,7 @@
 //! | [`chaos`] | chance told by a seed, how long chaos lasts, numbered lines |
 //! | [`mask`] | transcripts without pids and times |
 //! | [`broker`] | a virtual host of a RabbitMQ node, or of our own broker in the sandbox |
+//! | [`cluster`] | RabbitMQ nodes of a test's own, to be stopped and killed |
 //! | [`participant`] | a participant under exo, and workitems for it |
 //! | [`amqp`] | a blocking AMQP client |
 //! | [`stage`] | AMQP frame by frame, and what came back, to hold two brokers against each other |
@@ -25,6 +26,7 @@
 pub mod amqp;
 pub mod broker;
 pub mod chaos;
+pub mod cluster;
 pub mod mask;
 pub mod participant;
 pub mod process;
@@ -37,6 +39,7 @@ pub mod stage;
 pub mod waiting;
 
 pub use broker::Broker;
+pub use cluster::Cluster;
 pub use participant::{Participant, workitem};
 pub use programs::Programs;
 pub use running::{Done, Running};

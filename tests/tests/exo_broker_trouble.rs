@@ -1,0 +1,196 @@
+//! What a real RabbitMQ does to those who work long, and what it does when it is short of room or stands still: said,
+//! waited out, nothing run twice.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use serde_json::{Value, json};
+use tests::{Broker, Cluster, Participant, Running, Sandbox, workitem};
+use unix::process::Signal;
+
+const WORKER: &str = "
+import time
+class ParticipantHandler(object):
+    def handle_wi(self, wid):
+        print('begun', wid.wfid)
+        time.sleep(wid.fields.sleep or 0)
+        wid.fields.attempt = wid.attempt
+        print('ended', wid.wfid)
+";
+
+fn on_cluster(settings: &str, config: &str) -> (Participant, Cluster) {
+    let sandbox = Sandbox::new();
+    let cluster = Cluster::start(&sandbox, 1, settings);
+    let broker = cluster.broker(0);
+    (Participant::new(sandbox, broker, WORKER, config), cluster)
+}
+
+fn done(exo: &mut Running) -> String {
+    let done = exo.terminate();
+    assert_eq!(done.code, Some(0), "{}", done.out);
+    done.out
+}
+
+/// "Channel closed by the broker (… consumer_timeout on long work, 406): recovered by a new channel, never silently
+/// idle"; "deliveries known to be running are adopted, not run twice". On a quorum queue each of these timeouts is
+/// counted by the broker (x-delivery-count), and none of them is a crash.
+#[test]
+fn work_that_takes_longer_than_the_consumer_timeout_is_done_once_and_answered() {
+    let (p, _cluster) = on_cluster("consumer_timeout = 2000", "");
+    p.sandbox.write(
+        "sizer/quorum.exo",
+        "queue = \"long\"\nqueue_type = \"quorum\"\nname = \"sizer\"\ncode = \"sizer.py\"\n",
+    );
+    let client = p.broker.client();
+    let mut replies = client.replies();
+    for (config, queue) in [("config.exo", "sizer"), ("quorum.exo", "long")] {
+        let mut exo = p.start_with(config, queue);
+        client.publish_persistent(queue, workitem("w1", json!({"sleep": 20})));
+        exo.wait_until_it_says("begun w1");
+        exo.wait_until_it_says("PRECONDITION_FAILED - delivery acknowledgement on channel");
+        let again = format!("consuming from {queue} again");
+        p.sandbox.wait_until("it was taken away four times", || exo.out().matches(&again).count() >= 4);
+        let reply = replies.receive_json();
+        assert_eq!((&reply["fei"]["wfid"], reply.get("error")), (&json!("w1"), None), "{reply}");
+        client.publish_persistent(queue, workitem("w2", json!({})));
+        let reply = replies.receive_json();
+        assert_eq!((&reply["fei"]["wfid"], reply.get("error")), (&json!("w2"), None), "{reply}");
+        let out = done(&mut exo);
+        assert_eq!(out.matches("begun w1").count(), 1, "{out}");
+        assert_eq!((client.depth(queue), client.depth("ruote_workitems")), (0, 0), "{out}");
+        assert_eq!(p.failed(), Vec::<String>::new(), "{out}");
+    }
+}
+
+/// "The connection is blocked by the broker's memory or disk alarm": said, the reply waits, and goes when there is
+/// room again.
+#[test]
+fn replies_wait_while_the_broker_is_short_of_memory_or_disk_and_it_is_said() {
+    let (p, cluster) = on_cluster("", "");
+    let client = p.broker.client();
+    client.declare("sizer");
+    let mut exo = p.start();
+    let mut replies = client.replies();
+    for (n, (what, little, enough, says)) in [
+        ("set_disk_free_limit", "1000TB", "50MB", "disk"),
+        ("set_vm_memory_high_watermark", "0.0000001", "0.6", "memory"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let wfid = format!("w{n}");
+        client.publish("sizer", workitem(&wfid, json!({"sleep": 6})));
+        exo.wait_until_it_says(&format!("begun {wfid}"));
+        cluster.ctl(&p.sandbox, 0, &[what, little]);
+        exo.wait_until_it_says(&format!("the broker takes no messages: low on {says}"));
+        assert!(exo.out().contains(&format!("ended {wfid}")), "it is blocked by what it publishes");
+        cluster.ctl(&p.sandbox, 0, &[what, enough]);
+        let back = || exo.out().matches("the broker takes messages again").count() == n + 1;
+        p.sandbox.wait_until("it is said that it takes messages again", back);
+        let reply = replies.receive_json();
+        assert_eq!((&reply["fei"]["wfid"], reply.get("error")), (&json!(wfid), None), "{reply}");
+    }
+    let out = done(&mut exo);
+    assert_eq!((out.matches("begun").count(), out.matches("trying again").count()), (2, 0), "{out}");
+}
+
+/// The same alarm of our own broker, which has one for memory: what is transient fills it.
+#[test]
+fn replies_wait_while_skynet_broker_is_short_of_memory() {
+    let p = Participant::on_skynet(WORKER, "");
+    let client = p.broker.client();
+    let mut exo = p.start();
+    client.declare("ballast");
+    client.publish("sizer", workitem("w1", json!({"sleep": 8})));
+    exo.wait_until_it_says("begun w1");
+    let load = p.broker.client();
+    let body = vec![b'x'; 100 << 20];
+    load.publish_without_waiting("ballast", &body, 3);
+    exo.wait_until_it_says("the broker takes no messages: ");
+    client.take_all("ballast");
+    exo.wait_until_it_says("the broker takes messages again");
+    let reply = p.broker.client().replies().receive_json();
+    assert_eq!(reply["fei"]["wfid"], "w1");
+    let out = done(&mut exo);
+    assert_eq!(out.matches("begun").count(), 1, "{out}");
+}
+
+/// "Heartbeats stop (a frozen broker, SIGSTOP)": "says so in its log within one heartbeat".
+#[test]
+fn a_rabbitmq_that_stands_still_is_noticed_and_waited_out() {
+    let (p, cluster) = on_cluster("", "");
+    p.sandbox.write("boss.conf", format!("[amqp]\nurl = \"{}?heartbeat=2\"\n", p.broker.url()));
+    let mut exo = p.start();
+    let client = p.broker.client();
+    client.publish_persistent("sizer", workitem("w1", json!({"sleep": 6})));
+    exo.wait_until_it_says("begun w1");
+    cluster.process(0).signal(Signal::SIGSTOP);
+    exo.wait_until_it_says("the broker has not answered for 1 s; trying again until it works");
+    exo.wait_until_it_says("ended w1");
+    cluster.process(0).signal(Signal::SIGCONT);
+    p.sandbox.wait_until("it consumes again", || exo.out().matches("consuming from sizer at").count() == 2);
+    assert_eq!(p.broker.client().replies().receive_json()["fei"]["wfid"], "w1");
+    p.sandbox.wait_until("it is acknowledged", || exo.out().contains("w1: done"));
+    assert_eq!(done(&mut exo).matches("begun w1").count(), 1);
+}
+
+/// "Readiness (the notification descriptor) is written once, when first consuming": not before, and not again after
+/// the broker was away, the queue deleted, or the journal full.
+#[test]
+fn readiness_is_told_once_when_it_first_consumes_and_not_again_after_reconnects() {
+    let sandbox = Sandbox::new();
+    let mut broker = Broker::skynet(&sandbox);
+    broker.process().terminate();
+    let mut p = Participant::new(sandbox, broker, WORKER, "");
+    let mut exo = p.sandbox.start("sh", &["-c", "exec 8>notify; cd sizer; SKYNET_NOTIFY_FD=8 exec exo 2>&1"]);
+    exo.wait_until_it_says("trying again until it works");
+    assert_eq!(p.sandbox.read("notify"), "", "it does not consume yet");
+    for round in 1..=3 {
+        p.broker.start_again(&p.sandbox);
+        let consuming = || exo.out().matches("consuming from sizer at").count() == round;
+        p.sandbox.wait_until("it consumes", consuming);
+        let client = p.broker.client();
+        client.delete("sizer");
+        let again = || exo.out().matches("consuming from sizer again").count() == round;
+        p.sandbox.wait_until("it consumes again", again);
+        client.publish("sizer", workitem(&format!("w{round}"), json!({})));
+        exo.wait_until_it_says(&format!("w{round}: done"));
+        assert_eq!(p.sandbox.read("notify"), "\n", "{}", exo.out());
+        p.broker.process().kill();
+        p.sandbox
+            .wait_until("it is said", || exo.out().matches("trying again until it works").count() > round);
+    }
+    done(&mut exo);
+    assert_eq!(p.sandbox.read("notify"), "\n");
+}
+
+/// "On quorum queues attempts = max(journal, x-delivery-count)": what other hosts' journals know is not known here, the
+/// broker's count is.
+#[test]
+fn on_a_quorum_queue_the_broker_counts_the_attempts_of_other_hosts() {
+    let p = Participant::new(
+        Sandbox::new(),
+        Broker::rabbitmq(),
+        WORKER,
+        "queue_type = \"quorum\"\nmax_attempts = 3\n",
+    );
+    let client = p.broker.client();
+    client.declare_quorum("sizer");
+    let mut replies = client.replies();
+    // As if two hosts had it and ended; then three.
+    for (wfid, ended) in [("w0", 0), ("w1", 1), ("w2", 2), ("w3", 3)] {
+        client.publish_persistent("sizer", workitem(wfid, json!({})));
+        for _ in 0..ended {
+            client.give_back_one("sizer");
+        }
+        let mut exo = p.start();
+        let reply: Value = replies.receive_json();
+        match ended {
+            3 => assert!(reply["error"]["message"].as_str().unwrap().contains("ended 3 times"), "{reply}"),
+            _ => assert_eq!(
+                (&reply["fields"]["attempt"], reply.get("error")),
+                (&json!(ended + 1), None),
+                "{reply}"
+            ),
+        }
+        done(&mut exo);
+    }
+}
