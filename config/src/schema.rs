@@ -168,7 +168,12 @@ pub const KEYS: &[Key] = &[
         "\"0\"",
         "Above so much memory after a workitem, exo's process finishes what runs and starts afresh; 0 = never.",
     ),
-    key("max_body", Kind::Size, "\"64M\"", "Larger messages are not worked on."),
+    key(
+        "max_body",
+        Kind::Size,
+        "\"64M\"",
+        "Larger messages are parked in the failed store, and answered with an error.",
+    ),
     key("error_class", Kind::Name, "\"RuntimeError\"", "The class of error replies. Ruby must know it."),
     key("queue_type", Kind::OneOf(&["classic", "quorum"]), "\"classic\"", "How the queue is declared."),
     key("exoskeleton", Kind::Class, "\"\"", "A subclass of SkyNET.Exo to use in its place."),

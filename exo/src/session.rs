@@ -9,6 +9,7 @@
 //! | `keeper` | journal, failed store, history, live status |
 //! | `limits` | how long a handler may take, how large a process may become |
 //! | `about` | what is told of a failure besides the workitem |
+//! | `returns` | deliveries that came to nothing |
 //! | `in_hand`, `item` | a workitem in hand, and what is noted of it |
 
 mod about;
@@ -20,6 +21,7 @@ mod judge;
 mod keeper;
 mod limits;
 mod link;
+mod returns;
 
 use crate::control::Control;
 use crate::machine::{Action, Event, Id, Machine, Phase};
@@ -29,6 +31,7 @@ use config::Settings;
 use in_hand::InHand;
 use keeper::Keeper;
 use limits::Limits;
+use returns::Returns;
 use state::failed::Kind;
 use state::lines::Lines;
 use std::collections::{HashMap, VecDeque};
@@ -50,6 +53,7 @@ pub struct Session<W> {
     link: Link,
     keeper: Keeper,
     limits: Limits,
+    returns: Returns,
     rules: Vec<fields::Rule>,
     in_hand: HashMap<Id, InHand>,
     next: Id,
@@ -113,6 +117,7 @@ impl<W: Workers> Session<W> {
             machine: Machine::new(settings.concurrency as usize, settings.grace),
             keeper: Keeper::new(&settings, lines, workers.versions()),
             limits: Limits::new(&settings),
+            returns: Returns::new(settings.queue_type == "quorum"),
             rules: judge::rules(&settings),
             link,
             workers,
@@ -186,6 +191,7 @@ impl<W: Workers> Session<W> {
             Action::Settled(id) => {
                 if let Some(item) = self.in_hand.get(&id).and_then(|in_hand| in_hand.item.as_ref()) {
                     self.keeper.settled(item);
+                    self.returns.settled(&item.digest);
                 }
             }
             Action::Start(id) => self.start(id),

@@ -97,22 +97,6 @@ impl Client {
         });
     }
 
-    /// Publishes transient messages, and does not wait: the broker may take them when it likes.
-    pub fn publish_without_waiting(&self, queue: &str, body: &[u8], count: usize) {
-        let properties = BasicProperties::default().with_delivery_mode(1);
-        for _ in 0..count {
-            let options = BasicPublishOptions::default();
-            let publish =
-                self.channel.basic_publish("".into(), queue.into(), options, body, properties.clone());
-            drop(self.runtime.block_on(publish).unwrap());
-        }
-    }
-
-    /// Takes all messages of a queue, until there is none.
-    pub fn take_all(&self, queue: &str) {
-        while self.take(queue).is_some() {}
-    }
-
     /// Takes the next message of a queue and gives it back.
     pub fn give_back_one(&self, queue: &str) {
         self.runtime.block_on(async {

@@ -51,10 +51,19 @@ fn work_that_takes_longer_than_the_consumer_timeout_is_done_once_and_answered() 
         let reply = replies.receive_json();
         assert_eq!((&reply["fei"]["wfid"], reply.get("error")), (&json!("w1"), None), "{reply}");
         client.publish_persistent(queue, workitem("w2", json!({})));
-        let reply = replies.receive_json();
-        assert_eq!((&reply["fei"]["wfid"], reply.get("error")), (&json!("w2"), None), "{reply}");
+        // An acknowledgement that crosses the next timeout is lost: then the stored reply is sent once more.
+        let mut surplus = 0;
+        loop {
+            let reply = replies.receive_json();
+            assert_eq!(reply.get("error"), None, "{reply}");
+            if reply["fei"]["wfid"] == "w2" {
+                break;
+            }
+            surplus += 1;
+        }
         let out = done(&mut exo);
         assert_eq!(out.matches("begun w1").count(), 1, "{out}");
+        assert_eq!(out.matches("answered from the journal").count(), surplus, "{out}");
         assert_eq!((client.depth(queue), client.depth("ruote_workitems")), (0, 0), "{out}");
         assert_eq!(p.failed(), Vec::<String>::new(), "{out}");
     }
@@ -70,7 +79,7 @@ fn replies_wait_while_the_broker_is_short_of_memory_or_disk_and_it_is_said() {
     let mut exo = p.start();
     let mut replies = client.replies();
     for (n, (what, little, enough, says)) in [
-        ("set_disk_free_limit", "1000TB", "50MB", "disk"),
+        ("set_disk_free_limit", "1000000GB", "50MB", "disk"),
         ("set_vm_memory_high_watermark", "0.0000001", "0.6", "memory"),
     ]
     .into_iter()
@@ -90,27 +99,6 @@ fn replies_wait_while_the_broker_is_short_of_memory_or_disk_and_it_is_said() {
     }
     let out = done(&mut exo);
     assert_eq!((out.matches("begun").count(), out.matches("trying again").count()), (2, 0), "{out}");
-}
-
-/// The same alarm of our own broker, which has one for memory: what is transient fills it.
-#[test]
-fn replies_wait_while_skynet_broker_is_short_of_memory() {
-    let p = Participant::on_skynet(WORKER, "");
-    let client = p.broker.client();
-    let mut exo = p.start();
-    client.declare("ballast");
-    client.publish("sizer", workitem("w1", json!({"sleep": 8})));
-    exo.wait_until_it_says("begun w1");
-    let load = p.broker.client();
-    let body = vec![b'x'; 100 << 20];
-    load.publish_without_waiting("ballast", &body, 3);
-    exo.wait_until_it_says("the broker takes no messages: ");
-    client.take_all("ballast");
-    exo.wait_until_it_says("the broker takes messages again");
-    let reply = p.broker.client().replies().receive_json();
-    assert_eq!(reply["fei"]["wfid"], "w1");
-    let out = done(&mut exo);
-    assert_eq!(out.matches("begun").count(), 1, "{out}");
 }
 
 /// "Heartbeats stop (a frozen broker, SIGSTOP)": "says so in its log within one heartbeat".
@@ -193,4 +181,28 @@ fn on_a_quorum_queue_the_broker_counts_the_attempts_of_other_hosts() {
         }
         done(&mut exo);
     }
+}
+
+/// "An end by TERM, grace or reboot never counts", though a quorum queue counts it; a kill counts once, though broker and
+/// journal both know of it.
+#[test]
+fn on_a_quorum_queue_the_ends_by_term_are_no_attempts() {
+    let config = "queue_type = \"quorum\"\nmax_attempts = 3\ngrace = \"1s\"\n";
+    let p = Participant::new(Sandbox::new(), Broker::rabbitmq(), WORKER, config);
+    let client = p.broker.client();
+    let mut replies = client.replies();
+    let mut exo = p.start();
+    client.publish_persistent("sizer", workitem("w1", json!({"sleep": 15})));
+    for _ in 0..4 {
+        exo.wait_until_it_says("begun w1");
+        exo.signal(Signal::SIGTERM);
+        assert_eq!(exo.finish().code, Some(0), "{}", exo.told());
+        exo = p.start();
+    }
+    exo.wait_until_it_says("begun w1");
+    exo.kill();
+    exo = p.start();
+    let reply = replies.receive_json();
+    assert_eq!((&reply["fields"]["attempt"], reply.get("error")), (&json!(2), None), "{reply}");
+    done(&mut exo);
 }

@@ -25,6 +25,11 @@ pub struct Flight {
 }
 
 impl Machine {
+    /// Whether this is in hand and its delivery was lost: delivered again, it is adopted.
+    pub fn awaits(&self, key: &Key) -> bool {
+        self.flights.values().any(|flight| flight.tag.is_none() && flight.key.as_ref() == Some(key))
+    }
+
     pub(super) fn delivered(&mut self, now: Moment, id: Id, tag: Tag, ask: Ask) -> Vec<Action> {
         if self.draining() {
             return vec![Action::GiveBack(tag), Action::Drop(id)];

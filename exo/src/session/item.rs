@@ -20,7 +20,9 @@ pub struct Item {
     /// The processes that ended while they had it in hand.
     pub attempts: Vec<Attempt>,
     /// How often the broker says that it was delivered before (quorum queues).
-    pub deliveries: u32,
+    deliveries: u32,
+    /// How many of these are known not to have ended a process.
+    pub harmless: u32,
     /// It may have ended a process: it runs alone.
     pub suspect: bool,
     /// The journal knows of it.
@@ -47,10 +49,15 @@ impl Item {
         }
     }
 
-    /// How often it has ended a process, as far as the journal or the broker knows.
+    /// How often it has ended a process, as far as the journal or the broker knows. The broker counts each time that
+    /// it had it back, also from those who were told to stop, or only lost their connection.
     pub fn crashes(&self) -> u32 {
-        let counted = self.attempts.iter().filter(|attempt| attempt.alone).count();
-        u32::try_from(counted).unwrap_or(u32::MAX).max(self.deliveries)
+        let count = |alone| {
+            let counted = self.attempts.iter().filter(|attempt| attempt.alone == alone).count();
+            u32::try_from(counted).unwrap_or(u32::MAX)
+        };
+        let harmless = self.harmless.saturating_add(count(false));
+        count(true).max(self.deliveries.saturating_sub(harmless))
     }
 
     /// Which attempt this is, from 1; of one that was given up, which was the last.

@@ -32,13 +32,14 @@ impl<W: Workers> Session<W> {
     /// What a message asks for. What cannot be used is parked in the failed store, or goes back.
     fn judge(&mut self, in_hand: &mut InHand, deliveries: u32) -> Ask {
         if in_hand.body.len() as u64 > self.settings.max_body {
-            let reason = format!("{} bytes, more than max_body", in_hand.body.len());
-            return self.park("unusable", in_hand, &reason);
+            return self.too_large(in_hand);
         }
         match parse(&in_hand.body) {
             Ok(Incoming::Workitem(header)) => {
                 let digest = Sha256::digest(&in_hand.body).into();
-                in_hand.item = Some(Item::new(&header, digest, in_hand.redelivered, deliveries));
+                let mut item = Item::new(&header, digest, in_hand.redelivered, deliveries);
+                item.harmless = self.returns.delivered(digest);
+                in_hand.item = Some(item);
                 let broken = fields::violations(&self.rules, &in_hand.body);
                 if !broken.is_empty() {
                     let reason = format!("the fields are not as they must be: {}", broken.join("; "));
@@ -63,13 +64,28 @@ impl<W: Workers> Session<W> {
         }
     }
 
+    /// Parked like anything that cannot be used, and answered with an error where somebody waits for an answer.
+    fn too_large(&mut self, in_hand: &mut InHand) -> Ask {
+        let reason = format!("{} bytes, more than max_body", in_hand.body.len());
+        let fei = match parse(&in_hand.body) {
+            Ok(Incoming::Workitem(header)) if !header.forget => header.fei,
+            Err(Unusable::Malformed { fei, .. }) => *fei,
+            _ => return self.park("unusable", in_hand, &reason),
+        };
+        self.refuse(in_hand, fei, &reason)
+    }
+
     /// A workitem that may have been in hand before: its reply may be known, or it may have ended a process.
     fn judge_again(&mut self, in_hand: &mut InHand, key: Key, forget: bool) -> Ask {
         let Some(item) = in_hand.item.as_mut().filter(|item| item.redelivered) else {
             return Ask::Handle(key);
         };
+        if self.machine.awaits(&key) {
+            return Ask::Handle(key);
+        }
         if let Some(found) = self.keeper.recall(item) {
             (item.attempts, item.suspect) = (found.attempts, found.suspect);
+            item.harmless += found.given_back;
             in_hand.attempt = item.attempt();
             if let Some((kind, reply)) = found.reply {
                 item.journalled = true;

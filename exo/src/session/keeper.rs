@@ -3,7 +3,7 @@
 use super::about::{self, LastWords};
 use super::item::Item;
 use config::Settings;
-use state::failed::{About, FailedStore, Failure};
+use state::failed::{About, FailedStore, Failure, Kind};
 use state::history::Writer;
 use state::journal::{Attempt, Found, Journal};
 use state::lines::Lines;
@@ -168,6 +168,10 @@ impl Keeper {
         };
         let failure = Failure { about: &about, name: &safe_name(name), body, traceback, log };
         let kept = self.failed.keep(&failure)?;
+        if about.kind == Kind::Unusable {
+            // It has no row in the history that would count it.
+            (self.problems, self.changed) = (self.problems + 1, true);
+        }
         if kept.removed > 0 {
             info!("{}: the failed store is full: removed the oldest {}", self.name, kept.removed);
         }

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What is known of a message that is delivered again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// The processes that ended while they had it in hand.
     pub attempts: Vec<Attempt>,
@@ -20,6 +20,8 @@ pub struct Found {
     pub suspect: bool,
     /// The reply that was computed, if there is one.
     pub reply: Option<(ReplyKind, Vec<u8>)>,
+    /// How many processes gave it back when they were told to stop, or the machine was.
+    pub given_back: u32,
 }
 
 impl Found {
@@ -40,12 +42,17 @@ struct Scanned {
     file: File,
     upto: u64,
     known: HashMap<Digest, Known>,
+    /// Its process was told to stop.
+    stopping: bool,
+    /// The boot of the machine in which its process ran.
+    boot: String,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     attempts: Vec<Attempt>,
     suspect: bool,
+    running: bool,
     reply: Option<(ReplyKind, Place)>,
 }
 
@@ -60,7 +67,7 @@ impl Archive {
                 // One that has just been removed is nobody's any more.
                 None => {
                     if let Ok(file) = File::open(&path) {
-                        here.insert(path, Scanned { file, upto: 0, known: HashMap::new() });
+                        here.insert(path, Scanned::new(file));
                     }
                 }
             }
@@ -69,13 +76,15 @@ impl Archive {
         self.files.values_mut().try_for_each(Scanned::go_on)
     }
 
-    /// What is known of a message: from the newest file that knows of it, attempts from all of them.
-    pub fn find(&self, digest: &Digest) -> io::Result<Option<Found>> {
+    /// What is known of a message: from the newest file that knows of it, attempts from all of them. `boot` is this
+    /// boot.
+    pub fn find(&self, digest: &Digest, boot: &str) -> io::Result<Option<Found>> {
         let mut found: Option<Found> = None;
         for scanned in self.files.values() {
             let Some(known) = scanned.known.get(digest) else { continue };
             let reply = known.reply.map(|(kind, place)| scanned.reply(kind, place)).transpose()?;
-            let found = found.get_or_insert_with(|| Found { attempts: vec![], suspect: false, reply: None });
+            let found = found.get_or_insert_with(Found::default);
+            found.given_back += u32::from(known.running && (scanned.stopping || scanned.boot != boot));
             found.attempts.extend(&known.attempts);
             found.suspect = known.suspect;
             found.reply = reply.flatten().or(found.reply.take());
@@ -89,24 +98,27 @@ impl Archive {
 }
 
 impl Scanned {
+    fn new(file: File) -> Self {
+        Self { file, upto: 0, known: HashMap::new(), stopping: false, boot: String::new() }
+    }
+
     fn go_on(&mut self) -> io::Result<()> {
-        let known = &mut self.known;
+        let Self { known, stopping, boot, .. } = self;
         self.upto = scan(&self.file, self.upto, |place, record| match record {
             Record::Taken(taken) => {
                 let item = known.entry(taken.digest).or_default();
-                (item.attempts, item.suspect) = (taken.attempts, taken.suspect);
+                (item.attempts, item.suspect, item.running) = (taken.attempts, taken.suspect, taken.running);
                 if taken.running {
                     item.reply = None;
                 }
             }
             Record::Reply { digest, kind, .. } => {
-                known.entry(digest).or_default().reply = Some((kind, place));
+                let item = known.entry(digest).or_default();
+                (item.reply, item.running) = (Some((kind, place)), false);
             }
-            Record::Header(_)
-            | Record::Acked { .. }
-            | Record::Stopping { .. }
-            | Record::Moved { .. }
-            | Record::Probe { .. } => {}
+            Record::Header(owner) => *boot = owner.boot,
+            Record::Stopping { .. } => *stopping = true,
+            Record::Acked { .. } | Record::Moved { .. } | Record::Probe { .. } => {}
         })?;
         Ok(())
     }

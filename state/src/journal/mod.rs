@@ -190,17 +190,16 @@ impl Journal {
         let (archive, used) = self.archive.get_or_insert_with(|| (Archive::default(), Instant::now()));
         *used = Instant::now();
         archive.refresh(&self.dir)?;
-        archive.find(digest)
+        archive.find(digest, &self.owner.boot)
     }
 
-    /// The process ends in order, all that it settled is settled with the broker: what holds nothing live goes.
+    /// The process ends in order, all that it settled is settled with the broker: without anything live the files go.
     pub fn close(mut self) {
-        if self.live.values().any(|live| !live.running) {
+        if !self.live.is_empty() {
             return;
         }
         let Some(segment) = self.segment.take() else { return };
-        let running = !self.live.is_empty();
-        for path in self.older.keys().map(PathBuf::as_path).chain((!running).then(|| segment.path())) {
+        for path in self.older.keys().map(PathBuf::as_path).chain([segment.path()]) {
             // What stays is read by the next process, and goes then.
             let _ = fs::remove_file(path);
         }

@@ -91,6 +91,31 @@ fn an_end_that_was_announced_is_no_attempt() {
     assert_eq!(found(&mut second, 1), Some((0, false, None)));
 }
 
+/// A quorum queue counts these ends too: they are told apart from crashes.
+#[test]
+fn ends_that_were_announced_are_counted_until_it_is_answered() {
+    let state = tempfile::tempdir().unwrap();
+    for ends in 0..4 {
+        let mut journal = Journal::new(state.path(), false);
+        let known = journal.find(&[1; 32]).unwrap().unwrap_or_default();
+        assert_eq!((known.given_back, known.crashes()), (ends, 0));
+        journal.taken(&taken(1, b"x")).unwrap();
+        journal.stopping().unwrap();
+        journal.close();
+    }
+    let mut crashed = Journal::new(state.path(), false);
+    crashed.taken(&taken(1, b"x")).unwrap();
+    drop(crashed);
+    let mut last = Journal::new(state.path(), false);
+    let known = last.find(&[1; 32]).unwrap().unwrap_or_default();
+    assert_eq!((known.given_back, known.crashes()), (4, 1));
+    last.taken(&taken(1, b"x")).unwrap();
+    last.reply([1; 32], ReplyKind::Replied, b"").unwrap();
+    last.acked([1; 32]).unwrap();
+    last.close();
+    assert_eq!(files(state.path()), Vec::<PathBuf>::new());
+}
+
 #[test]
 fn a_file_is_dropped_when_nothing_in_it_is_live() {
     let state = tempfile::tempdir().unwrap();
