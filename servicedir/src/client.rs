@@ -1,10 +1,11 @@
 //! The far side of a service directory: is supervise there, what does it say, send it letters.
 
 use crate::names;
-use crate::status::Status;
-use nix::fcntl::OFlag;
+use crate::status::{FULL, Status};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use unix::fds::open_nonblocking;
 
@@ -40,13 +41,30 @@ pub fn send(dir: &Path, letters: &[u8]) -> io::Result<()> {
 /// Reads the status of `dir`.
 ///
 /// # Errors
-/// What reading the file reports; `InvalidData` with the words `bad format` when it is too short.
+/// What reading the file reports; `InvalidData` with the words `bad format` when it is too short, or `stale` while its
+/// supervise says that it is wrong and cannot be replaced.
 pub fn status(dir: &Path) -> io::Result<Status> {
-    let bytes = fs::read(dir.join(names::STATUS))?;
-    Status::from_bytes(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "bad format"))
+    let bad = |words| io::Error::new(io::ErrorKind::InvalidData, words);
+    let file = fs::File::open(dir.join(names::STATUS))?;
+    let (locked, unlocked);
+    let file = match Flock::lock(file, FlockArg::LockSharedNonblock) {
+        Ok(lock) => {
+            locked = lock;
+            &*locked
+        }
+        Err((_, Errno::EAGAIN)) => return Err(bad("stale")),
+        // A file system without locks: nobody can say there that it is stale.
+        Err((file, _)) => {
+            unlocked = file;
+            &unlocked
+        }
+    };
+    let mut bytes = Vec::with_capacity(FULL);
+    file.take(FULL as u64).read_to_end(&mut bytes)?;
+    Status::from_bytes(&bytes).ok_or_else(|| bad("bad format"))
 }
 
 /// Whether an error says that a FIFO has no reader, which means that no supervise runs.
 pub fn nobody_reads(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(nix::errno::Errno::ENXIO as i32)
+    error.raw_os_error() == Some(Errno::ENXIO as i32)
 }

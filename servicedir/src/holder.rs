@@ -36,11 +36,15 @@ pub fn is_held(dir: &Path) -> bool {
     Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
 }
 
-/// Whether all these files in `dir` belong to this process's user and nobody else may write them.
+/// Whether all these files in `dir` belong to this process's user and nobody else may write them. Of a link (Debian's
+/// packages have them) both must be ours: it and what it leads to.
 pub fn is_ours(dir: &Path, files: &[&str]) -> bool {
     let me = nix::unistd::geteuid().as_raw();
-    let ours = |meta: fs::Metadata| meta.uid() == me && meta.mode() & 0o022 == 0;
-    files.iter().all(|file| fs::symlink_metadata(dir.join(file)).is_ok_and(ours))
+    let ours = |meta: fs::Metadata| meta.uid() == me && (meta.is_symlink() || meta.mode() & 0o022 == 0);
+    files
+        .iter()
+        .map(|file| dir.join(file))
+        .all(|path| fs::symlink_metadata(&path).is_ok_and(ours) && fs::metadata(&path).is_ok_and(ours))
 }
 
 fn line(who: &Identity) -> String {

@@ -30,6 +30,17 @@ pub struct Station {
     _control_writer: OwnedFd,
     _ok: OwnedFd,
     _lock: Flock<File>,
+    /// Held while the status is wrong and cannot even be removed.
+    stale: Option<Flock<File>>,
+}
+
+/// Why the status could not be replaced.
+#[derive(Debug)]
+pub struct Unwritten {
+    /// What could not be done.
+    pub trouble: Trouble,
+    /// The old one is still there, and wrong: [`Station::mark`] says so to readers.
+    pub stale: bool,
 }
 
 impl Station {
@@ -53,6 +64,7 @@ impl Station {
             _control_writer: control_writer,
             _ok: open_fifo(names::OK, OFlag::O_RDONLY)?,
             _lock: lock,
+            stale: None,
         })
     }
 
@@ -71,18 +83,30 @@ impl Station {
     /// where that fails too it is removed: no reader is ever told a wrong pid.
     ///
     /// # Errors
-    /// What writing or renaming reports; the status is then right (in place), or gone.
-    pub fn write_status(&self, status: &Status) -> Result<(), Trouble> {
+    /// What writing or renaming reports; the status is then right (in place), gone, or [stale](Unwritten::stale).
+    pub fn write_status(&self, status: &Status) -> Result<(), Unwritten> {
         let bytes = status.to_bytes();
         let Err(trouble) = replace(&bytes) else { return Ok(()) };
         let in_place = OpenOptions::new().write(true).open(names::STATUS).and_then(|old| {
             old.write_all_at(&bytes, 0)?;
             old.set_len(FULL as u64)
         });
-        if in_place.is_err() {
-            let _ = fs::remove_file(names::STATUS);
+        let stale = in_place.is_err()
+            && fs::remove_file(names::STATUS).is_err_and(|e| e.kind() != io::ErrorKind::NotFound);
+        Err(Unwritten { trouble, stale })
+    }
+
+    /// Marks the status that is there as wrong, or no longer: by a lock, which needs no room and works where nothing can
+    /// be written. Not to be called in a child that shares our memory: its descriptors are not ours.
+    pub fn mark(&mut self, stale: bool) {
+        if !stale {
+            self.stale = None;
+        } else if self.stale.is_none() {
+            let lock =
+                File::open(names::STATUS).ok().map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock));
+            // A reader that looks just now keeps the lock from us: it is tried again with the status.
+            self.stale = lock.and_then(Result::ok);
         }
-        Err(trouble)
     }
 }
 

@@ -20,7 +20,7 @@
 //! | 78-81 | pid of the `./start`, `./finish` or `./stop` that runs, little-endian; zero = none does |
 //! | 82-85 | pid of the supervise that wrote this, little-endian; zero = it has ended as it was told to |
 //! | 86-93 | start time of that supervise, little-endian |
-//! | 94-97 | milliseconds between the signal that asks to stop and KILL, little-endian; zero = no KILL |
+//! | 94-101 | when what runs is killed because its time is over: milliseconds of CLOCK_MONOTONIC, little-endian; zero = it is not |
 //!
 //! The process is that of the pid in bytes 12-15, or, where there is none, of that in bytes 78-81.
 //! Readers of daemontools read 18 bytes and ignore the rest; we read 18 where there is no more.
@@ -32,7 +32,7 @@ use unix::tai64n::Tai64n;
 /// Length of the part that daemontools knows.
 pub const PLAIN: usize = 18;
 /// Length of the whole.
-pub const FULL: usize = 98;
+pub const FULL: usize = 102;
 const VERSION: u8 = 1;
 
 /// What the service is wanted to be.
@@ -128,8 +128,8 @@ pub struct More {
     pub script: Option<i32>,
     /// The supervise that wrote this; `None` = it has ended as it was told to.
     pub supervise: Option<Identity>,
-    /// How long the service has between the signal that asks it to stop and KILL.
-    pub grace: Option<Duration>,
+    /// When what runs, the service or a script, is killed because its time is over: a point of [`unix::clock`].
+    pub kill_at: Option<Duration>,
 }
 
 impl Status {
@@ -194,8 +194,8 @@ impl More {
             b[82..86].copy_from_slice(&supervise.pid.to_le_bytes());
             b[86..94].copy_from_slice(&supervise.start_time.to_le_bytes());
         }
-        let grace = self.grace.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
-        b[94..98].copy_from_slice(&grace.to_le_bytes());
+        let kill_at = self.kill_at.map_or(0, |at| u64::try_from(at.as_millis()).unwrap_or(u64::MAX));
+        b[94..102].copy_from_slice(&kill_at.to_le_bytes());
     }
 
     fn read(b: &[u8; FULL], pid: i32) -> Option<Self> {
@@ -207,7 +207,7 @@ impl More {
             start_time: u64::from_le_bytes(part(b, start_time_at)),
             boot_id: part(b, 62),
         };
-        let grace = u32::from_le_bytes(part(b, 94));
+        let kill_at = u64::from_le_bytes(part(b, 94));
         (b[18] == VERSION).then(|| Self {
             state: State::from_byte(b[19]),
             adopted: b[20] & 2 != 0,
@@ -224,7 +224,7 @@ impl More {
             group: b[20] & 4 != 0,
             script,
             supervise: Some(number(82)).filter(|pid| *pid != 0).map(|pid| who(pid, 86)),
-            grace: (grace != 0).then(|| Duration::from_millis(grace.into())),
+            kill_at: (kill_at != 0).then(|| Duration::from_millis(kill_at)),
         })
     }
 }
@@ -262,7 +262,7 @@ mod tests {
                 group: true,
                 script: None,
                 supervise: Some(Identity { pid: 0x0103, start_time: 70, boot_id: [9; 16] }),
-                grace: Some(Duration::from_secs(30)),
+                kill_at: Some(Duration::from_secs(30)),
             }),
         }
     }
@@ -291,7 +291,7 @@ mod tests {
                 group: false,
                 script: None,
                 supervise: None,
-                grace: None,
+                kill_at: None,
             }),
             ..up()
         };

@@ -106,14 +106,14 @@ pub fn adopted_state(child: &Child, status: &Status, now: Moment, uptime: Durati
     let state = more.map_or(status::State::Up, |more| more.state);
     let script = more.is_some_and(|more| more.script.is_some());
     let (pid, paused) = (child.pid, status.paused);
+    // Its time goes on: the clock is the same, for the boot is.
+    let kill_at = more.and_then(|more| more.kill_at);
     match state {
-        status::State::Starting if script => {
-            State::Starting(Stage::Preparing { pid: Some(pid), kill_at: None })
-        }
+        status::State::Starting if script => State::Starting(Stage::Preparing { pid: Some(pid), kill_at }),
         _ if script => {
-            State::Finishing { script: Script::Finish, pid: Some(pid), kill_at: None, then: Then::AsWanted }
+            State::Finishing { script: Script::Finish, pid: Some(pid), kill_at, then: Then::AsWanted }
         }
-        status::State::Stopping => State::Stopping { pid, paused, kill_at: None },
+        status::State::Stopping => State::Stopping { pid, paused, kill_at },
         _ => {
             let ready = more.is_some_and(|more| more.ready.is_some());
             State::Up { pid, since: now.saturating_sub(uptime), paused, ready }

@@ -245,9 +245,19 @@ impl Machine {
             State::Backoff { until } => Some(until),
             State::Up { ready: false, since, .. } => (!self.rules.says_ready).then_some(since + READY),
             State::Up { since, .. } => self.unwell.then_some(since + self.rules.backoff.reset),
+            State::Starting(Stage::Preparing { .. }) | State::Stopping { .. } | State::Finishing { .. } => {
+                self.kill_at()
+            }
+        }
+    }
+
+    /// When the child is killed because its time is over.
+    pub fn kill_at(&self) -> Option<Moment> {
+        match self.state {
             State::Starting(Stage::Preparing { kill_at, .. })
             | State::Stopping { kill_at, .. }
             | State::Finishing { kill_at, .. } => kill_at,
+            State::Down { .. } | State::Backoff { .. } | State::Starting(_) | State::Up { .. } => None,
         }
     }
 
@@ -300,12 +310,14 @@ impl Machine {
                     todo.push(Action::Launch(Script::Start));
                 }
             }
-            // Adopted while it was being stopped: its time begins anew.
+            // Adopted while it was being stopped, and nothing is on record of its time: that begins now.
             State::Stopping { kill_at: kill_at @ None, .. } => {
                 *kill_at = rules.stop.grace.map(|grace| now + grace);
+                todo.push(Action::Record);
             }
             State::Finishing { pid: Some(_), kill_at: kill_at @ None, .. } => {
                 *kill_at = rules.finish_limit.map(|limit| now + limit);
+                todo.push(Action::Record);
             }
             _ => {}
         }
@@ -388,6 +400,7 @@ impl Machine {
             | State::Finishing { kill_at, .. } => {
                 *kill_at = None;
                 todo.push(Action::Kill);
+                todo.push(Action::Record);
             }
             State::Down { .. } | State::Starting(_) => {}
         }

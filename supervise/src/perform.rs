@@ -8,6 +8,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 use servicedir::names;
 use servicedir::policy::RESOURCES;
+use servicedir::station::Unwritten;
 use servicedir::status::{self, More, Status};
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
@@ -78,8 +79,11 @@ impl Supervisor {
         let mut recorded = Ok(());
         let station = &self.station;
         let (group, starts) = (policy.stop.group, self.starts);
+        let limit = policy.finish_limit.filter(|_| matches!(script, Script::Finish | Script::Stop));
+        let kill_at = limit.map(|limit| self.now() + limit);
         let launched = launch.start(&mut |pid, start_time| {
             newborn(&mut status, script, pid, who(pid, start_time), group, starts);
+            status.more.iter_mut().for_each(|more| more.kill_at = kill_at);
             recorded = station.write_status(&status);
         });
         let launched = match launched {
@@ -179,11 +183,12 @@ impl Supervisor {
         self.recorded(result);
     }
 
-    fn recorded(&mut self, result: Result<(), servicedir::station::Trouble>) {
-        if let Err(trouble) = &result
+    fn recorded(&mut self, result: Result<(), Unwritten>) {
+        self.station.mark(matches!(result, Err(Unwritten { stale: true, .. })));
+        if let Err(unwritten) = &result
             && !self.unrecorded
         {
-            self.warn(&trouble.sentence(&self.dir));
+            self.warn(&unwritten.trouble.sentence(&self.dir));
         }
         self.unrecorded = result.is_err();
     }
@@ -219,7 +224,7 @@ impl Supervisor {
                 group: self.child.as_ref().is_some_and(|child| child.group),
                 script: self.machine.pid().filter(|_| pid.is_none()),
                 supervise: self.own,
-                grace: self.machine.rules.stop.grace,
+                kill_at: self.machine.kill_at(),
             }),
         }
     }

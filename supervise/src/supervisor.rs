@@ -7,7 +7,6 @@ use crate::notify::Notifier;
 use crate::saying::Saying;
 use crate::settings::{self, Reading, Settings};
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::time::{ClockId, clock_gettime};
 use servicedir::control::Command;
 use servicedir::errand::{self, Errand};
 use servicedir::names;
@@ -150,7 +149,7 @@ impl Supervisor {
 
     /// A point of the clock that nobody can set.
     pub(crate) fn now(&self) -> Moment {
-        clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
+        unix::clock::monotonic()
     }
 
     /// Waits until there is something to do, however long that takes.
@@ -337,8 +336,7 @@ impl Supervisor {
 
 /// Any number.
 fn chance() -> u32 {
-    let nanos = clock_gettime(ClockId::CLOCK_MONOTONIC).map(|now| now.tv_nsec()).unwrap_or_default();
-    std::process::id().wrapping_mul(2_654_435_769) ^ nanos as u32 // any bits do
+    std::process::id().wrapping_mul(2_654_435_769) ^ unix::clock::monotonic().subsec_nanos()
 }
 
 /// Both ends of the pair's pipe that this standard descriptor leads to. Without them all works, but the pipe

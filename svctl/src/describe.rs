@@ -2,27 +2,50 @@
 
 use servicedir::status::{State, Status, Want};
 use std::fmt::Write;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 use unix::process::Exit;
 use unix::tai64n::Tai64n;
 
+/// The present moment by both clocks: one labels, the other one decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// What people's clocks say.
+    pub wall: Tai64n,
+    /// As [`unix::clock::monotonic`] counts.
+    pub monotonic: Duration,
+}
+
+impl Now {
+    /// Looks at the clocks.
+    pub fn look() -> Self {
+        Self { wall: Tai64n::now(), monotonic: unix::clock::monotonic() }
+    }
+
+    fn left_until(self, moment: Duration) -> Duration {
+        moment.saturating_sub(self.monotonic)
+    }
+}
+
 /// What `-v` adds to the line. Nothing where daemontools wrote the status.
-pub fn verbose(status: &Status, now: Tai64n) -> String {
+pub fn verbose(status: &Status, now: Now) -> String {
     let Some(more) = &status.more else { return String::new() };
     let mut line = String::new();
     let mut add = |remark: String| line += &format!(", {remark}");
     match more.state {
         State::Backoff => {
-            let left = more.backoff_until.map_or(0, |until| now.age_at(until).as_secs());
+            let left = more.backoff_until.map_or(0, |until| now.wall.age_at(until).as_secs());
             add(format!("starts in {left} seconds"));
         }
         State::Up => match more.ready {
-            Some(ready) => add(format!("ready {} seconds", ready.age_at(now).as_secs())),
+            Some(ready) => add(format!("ready {} seconds", ready.age_at(now.wall).as_secs())),
             None => add("not ready".into()),
         },
         State::Failed => add("failed for good".into()),
         State::Starting | State::Stopping | State::Finishing => add(more.state.name().into()),
         State::Down => {}
+    }
+    if let Some(at) = more.kill_at {
+        add(format!("killed in {} seconds", now.left_until(at).as_secs()));
     }
     if let Some(script) = more.script {
         add(format!("script (pid {script})"));
@@ -46,7 +69,7 @@ pub fn json_trouble(name: &[u8], trouble: &str) -> String {
 }
 
 /// A service as a JSON object, on one line.
-pub fn json(name: &[u8], status: &Status, normally_up: bool, now: Tai64n) -> String {
+pub fn json(name: &[u8], status: &Status, normally_up: bool, now: Now) -> String {
     let mut out = format!("{{\"service\":{}", quoted(name));
     let mut add = |key: &str, value: String| {
         // Writing to a string never fails.
@@ -56,7 +79,7 @@ pub fn json(name: &[u8], status: &Status, normally_up: bool, now: Tai64n) -> Str
     add("up", status.pid.is_some().to_string());
     add("pid", status.pid.map_or_else(null, |pid| pid.cast_unsigned().to_string()));
     add("since", unix_time(status.since));
-    add("seconds", status.since.age_at(now).as_secs().to_string());
+    add("seconds", status.since.age_at(now.wall).as_secs().to_string());
     add("normally_up", normally_up.to_string());
     add("paused", (status.paused && status.pid.is_some()).to_string());
     add(
@@ -82,6 +105,8 @@ pub fn json(name: &[u8], status: &Status, normally_up: bool, now: Tai64n) -> Str
             },
         );
         add("backoff_until", more.backoff_until.map_or_else(null, unix_time));
+        let left = |at| format!("{:.3}", now.left_until(at).as_secs_f64());
+        add("kill_in", more.kill_at.map_or_else(null, left));
         add("adopted", more.adopted.to_string());
         add("script_pid", more.script.map_or_else(null, |pid| pid.to_string()));
     }
@@ -113,7 +138,10 @@ fn quoted(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use servicedir::status::More;
-    use std::time::Duration;
+
+    fn now() -> Now {
+        Now { wall: at(107), monotonic: Duration::from_secs(1000) }
+    }
 
     fn at(seconds: u64) -> Tai64n {
         (UNIX_EPOCH + Duration::from_secs(seconds)).into()
@@ -131,7 +159,7 @@ mod tests {
             group: false,
             script: None,
             supervise: None,
-            grace: None,
+            kill_at: None,
         };
         Status { since: at(100), pid: Some(42), paused: false, want: Want::Up, more: Some(more) }
     }
@@ -147,23 +175,40 @@ mod tests {
 
     #[test]
     fn people_are_told_readiness_restarts_last_exit_and_backoff() {
-        assert_eq!(verbose(&up(), at(107)), ", ready 5 seconds, restarts 3, last exit signal 9, adopted");
-        assert_eq!(verbose(&backoff(), at(107)), ", starts in 4 seconds, restarts 3, last exit code 7");
-        assert_eq!(verbose(&Status { more: None, ..up() }, at(107)), "");
+        assert_eq!(verbose(&up(), now()), ", ready 5 seconds, restarts 3, last exit signal 9, adopted");
+        assert_eq!(verbose(&backoff(), now()), ", starts in 4 seconds, restarts 3, last exit code 7");
+        assert_eq!(verbose(&Status { more: None, ..up() }, now()), "");
+    }
+
+    #[test]
+    fn what_stops_is_told_when_it_is_killed() {
+        for (kill_at, line, key) in [
+            (Some(1029), ", stopping, killed in 29 seconds, restarts 3", "\"kill_in\":29.000,"),
+            (Some(900), ", stopping, killed in 0 seconds, restarts 3", "\"kill_in\":0.000,"),
+            (None, ", stopping, restarts 3", "\"kill_in\":null,"),
+        ] {
+            let mut status = up();
+            if let Some(more) = &mut status.more {
+                (more.state, more.kill_at) = (State::Stopping, kill_at.map(Duration::from_secs));
+                (more.last_exit, more.adopted) = (None, false);
+            }
+            assert_eq!(verbose(&status, now()), line);
+            assert!(json(b"s", &status, true, now()).contains(key), "{key}");
+        }
     }
 
     #[test]
     fn programs_get_an_object_on_one_line() {
         assert_eq!(
-            json(b"a\"\n\xff", &up(), true, at(107)),
+            json(b"a\"\n\xff", &up(), true, now()),
             "{\"service\":\"a\\\"\\u000a\u{fffd}\",\"up\":true,\"pid\":42,\"since\":100.000,\"seconds\":7,\
              \"normally_up\":true,\"paused\":false,\"want\":\"up\",\"state\":\"up\",\"ready\":true,\
              \"ready_since\":102.000,\"restarts\":3,\"last_exit\":{\"signal\":9},\"backoff_until\":null,\
-             \"adopted\":true,\"script_pid\":null}"
+             \"kill_in\":null,\"adopted\":true,\"script_pid\":null}"
         );
         let plain = Status { more: None, ..backoff() };
         assert_eq!(
-            json(b"s", &plain, false, at(107)),
+            json(b"s", &plain, false, now()),
             "{\"service\":\"s\",\"up\":false,\"pid\":null,\"since\":100.000,\"seconds\":7,\"normally_up\":false,\
              \"paused\":false,\"want\":\"up\"}"
         );

@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use servicedir::client;
 use servicedir::status::Status;
+use servicedir::{client, holder, names};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use unix::process::{self, Exit};
@@ -65,9 +65,12 @@ impl Scanner {
             .collect()
     }
 
-    /// The latest moment at which a supervise has promised to kill its service.
+    /// The latest moment at which a supervise has promised to kill what it runs, and a little more: it does so
+    /// itself, and says so. The word of a directory that others may write is not taken.
     fn promised(&self) -> Option<Moment> {
-        None
+        let now = (self.now(), unix::clock::monotonic());
+        let dirs = self.running().into_iter().filter_map(|place| self.directory(place));
+        dirs.filter_map(|dir| promise(&dir)).map(|at| now.0 + (at + LAST).saturating_sub(now.1)).max()
     }
 
     /// The directories of the services that are up.
@@ -142,6 +145,12 @@ impl Scanner {
         }
         true
     }
+}
+
+/// When the supervise of this directory kills what it runs there, by its own clock.
+fn promise(dir: &Path) -> Option<Moment> {
+    let believed = holder::is_ours(dir, &[".", names::SUPERVISE, names::STATUS]);
+    believed.then(|| client::status(dir).ok()?.more?.kill_at)?
 }
 
 /// Whether the last thing that happened to the service of this directory was KILL.

@@ -24,7 +24,7 @@ const LONGEST: usize = 5300;
 const LOGS: [&str; 2] = ["plain", "processed"];
 
 #[test]
-fn kill_9_at_any_moment_loses_at_most_one_read() {
+fn fault_multilog_killed_at_any_moment_loses_at_most_one_read() {
     let (seed, time) = (chaos::seed(), chaos::time(6));
     let mut chance = Chance::new(seed);
     let sandbox = Sandbox::new();

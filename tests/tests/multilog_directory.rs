@@ -16,7 +16,7 @@ on_both! {
     a_directory_has_one_multilog,
     a_finished_current_is_appended_to_and_all_else_is_left_alone,
     what_an_earlier_multilog_left_unfinished_is_kept_as_unfinished,
-    kill_9_loses_nothing_that_was_written,
+    fault_multilog_killed_loses_nothing_that_was_written,
 }
 
 /// "A log directory (made 0700): `lock`, `current`, `state`"; "lock 0600; state, current 0644".
@@ -133,7 +133,7 @@ fn what_an_earlier_multilog_left_unfinished_is_kept_as_unfinished(programs: Prog
 }
 
 /// The next multilog keeps it as `.u` and goes on.
-fn kill_9_loses_nothing_that_was_written(programs: Programs) {
+fn fault_multilog_killed_loses_nothing_that_was_written(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let mut multilog = sandbox.start_fed("multilog", &["./log"]);
     multilog.feed("one\n");

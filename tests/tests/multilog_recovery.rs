@@ -35,7 +35,7 @@ const TOGETHER: usize = 200;
 /// set: state and newstate are removed; …": all files absent or present, with the x bit or not, empty or not, with
 /// a second name or not.
 #[test]
-fn every_combination_of_leftovers_becomes_the_same_as_with_daemontools() {
+fn fault_multilog_killed_every_combination_of_leftovers_is_recovered() {
     let combinations = combinations();
     assert_eq!(combinations.len(), 9 * 9 * 9 * 2 * 2);
     let theirs = outcomes(Programs::theirs(), &combinations, &[]);

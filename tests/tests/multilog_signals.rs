@@ -15,8 +15,8 @@ on_both! {
     a_processor_replaces_what_was_finished,
     a_processor_has_a_state_that_goes_from_one_run_to_the_next,
     a_processor_works_in_the_log_directory,
-    a_processor_that_fails_is_tried_again,
-    a_full_disk_drops_no_line,
+    fault_processor_that_fails_is_tried_again,
+    fault_disk_full_multilog_drops_no_line,
 }
 
 /// "TERM: read to the end of the current line, flush, fsync, exit 0."
@@ -136,7 +136,7 @@ fn a_processor_works_in_the_log_directory(programs: Programs) {
 }
 
 /// "exit not 0: `multilog: warning: processor failed in DIR, pausing`, 5 s"; "repeated until it exits 0".
-fn a_processor_that_fails_is_tried_again(programs: Programs) {
+fn fault_processor_that_fails_is_tried_again(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let processor = "![ -e tried ] || { echo half; touch tried; exit 3; }; cat";
     let done = sandbox.run_fed("multilog", &["s4096", "n100", processor, "./log"], lines(1, 200));
@@ -147,7 +147,7 @@ fn a_processor_that_fails_is_tried_again(programs: Programs) {
 
 /// "Any write trouble (full disk, …): a warning, wait 5 s, try again: nothing is dropped, the pipe fills and the
 /// service blocks." The disk is a small tmpfs of its own, in a mount namespace.
-fn a_full_disk_drops_no_line(programs: Programs) {
+fn fault_disk_full_multilog_drops_no_line(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     sandbox.folder("small");
     let mount = "mount -t tmpfs -o size=64k none small";

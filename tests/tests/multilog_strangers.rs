@@ -113,7 +113,7 @@ fn alrm_rotates_nothing_that_is_not_its_own() {
 
 /// "a directory that vanishes and returns": "a warning, wait 5 s, try again: nothing is dropped".
 #[test]
-fn a_directory_that_vanished_is_made_again_and_no_line_is_dropped() {
+fn fault_log_directory_removed_it_is_made_again_and_no_line_is_dropped() {
     let sandbox = Sandbox::new();
     let mut multilog = begun(&sandbox, &["./log"]);
     fs::remove_dir_all(sandbox.path("log")).unwrap();
@@ -129,7 +129,7 @@ fn a_directory_that_vanished_is_made_again_and_no_line_is_dropped() {
 
 /// As above, but the place where the directory was is not there either: until it returns, it waits.
 #[test]
-fn a_directory_whose_place_vanished_is_waited_for() {
+fn fault_place_of_a_log_directory_removed_it_is_waited_for() {
     let sandbox = Sandbox::new();
     sandbox.folder("disk");
     let mut multilog = sandbox.start_fed("multilog", &["./disk/log"]);
@@ -145,7 +145,7 @@ fn a_directory_whose_place_vanished_is_waited_for() {
 
 /// Trouble with one log does not keep the others from what was read.
 #[test]
-fn other_logs_go_on_with_what_was_read() {
+fn fault_trouble_with_one_log_leaves_the_others_alone() {
     let sandbox = Sandbox::new();
     sandbox.folder("disk");
     let mut multilog = sandbox.start_fed("multilog", &["./disk/log", "./log"]);
@@ -174,7 +174,7 @@ fn an_exclamation_mark_alone_ends_the_effect_of_a_processor() {
 
 /// A log directory that is renamed stays the log directory of the multilog that runs.
 #[test]
-fn a_directory_that_was_renamed_goes_on_where_it_is() {
+fn fault_log_directory_renamed_it_goes_on_where_it_is() {
     let sandbox = Sandbox::new();
     let mut multilog = begun(&sandbox, &["s4096", "./log"]);
     fs::rename(sandbox.path("log"), sandbox.path("moved")).unwrap();
@@ -240,7 +240,7 @@ fn a_log_may_be_larger_than_16_mib() {
 
 /// "that write a gigabyte without a newline": memory grows neither with the line nor with the number of lines.
 #[test]
-fn memory_stays_the_same_for_endless_lines_and_for_endless_empty_lines() {
+fn fault_endless_line_memory_of_multilog_stays_the_same() {
     let sandbox = Sandbox::new();
     let inputs = [("head -c 200000000 /dev/zero", 200_000_001), ("yes '' | head -c 5000000", 5_000_000)];
     for (number, (input, size)) in inputs.into_iter().enumerate() {

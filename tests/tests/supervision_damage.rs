@@ -8,7 +8,7 @@ use tests::service::Service;
 
 /// "FIFOs replaced by files: refuse with a clear message".
 #[test]
-fn a_fifo_that_is_a_file_is_refused_with_what_to_do() {
+fn fault_fifo_replaced_by_a_file_is_refused_with_what_to_do() {
     let sandbox = Sandbox::new();
     for file in ["control", "ok"] {
         Service::sleeper(&sandbox, file);
@@ -24,7 +24,7 @@ fn a_fifo_that_is_a_file_is_refused_with_what_to_do() {
 /// "if status.new cannot be made, status is overwritten in place …: the reader is never told a wrong pid …, and it is
 /// written again within 5 s of room, without an event".
 #[test]
-fn a_status_without_room_for_a_new_file_is_right_all_the_same() {
+fn fault_no_room_for_a_new_status_it_is_right_all_the_same() {
     let sandbox = Sandbox::new();
     let service = Service::sleeper(&sandbox, "s");
     let supervise = service.supervise();
@@ -49,7 +49,7 @@ fn a_status_without_room_for_a_new_file_is_right_all_the_same() {
 
 /// "directories removed … under us": the service goes on, and the status comes back with the directory.
 #[test]
-fn a_service_outlives_the_removal_of_supervises_folder() {
+fn fault_folder_of_supervise_removed_the_service_goes_on() {
     let sandbox = Sandbox::new();
     let service = Service::sleeper(&sandbox, "s");
     let mut supervise = service.supervise();
@@ -66,7 +66,7 @@ fn a_service_outlives_the_removal_of_supervises_folder() {
 
 /// "renamed under us".
 #[test]
-fn a_service_directory_may_be_renamed() {
+fn fault_service_directory_renamed_under_supervise() {
     let sandbox = Sandbox::new();
     let service = Service::new(&sandbox, "s", "echo start >>starts; exec sleep 1000");
     let supervise = service.supervise();
@@ -79,7 +79,7 @@ fn a_service_directory_may_be_renamed() {
 
 /// "names with newlines and bytes that are not UTF-8".
 #[test]
-fn names_may_be_any_bytes() {
+fn fault_name_of_any_bytes_under_supervise() {
     use std::os::unix::ffi::OsStrExt;
     let sandbox = Sandbox::new();
     let name = std::ffi::OsStr::from_bytes(b"a\xff b\n");
@@ -96,7 +96,7 @@ fn names_may_be_any_bytes() {
 
 /// "clock jumps", "EMFILE": a supervise that may open few files runs its service.
 #[test]
-fn few_descriptors_are_enough() {
+fn fault_few_descriptors_for_supervise_are_enough() {
     let sandbox = Sandbox::new();
     let service = Service::sleeper(&sandbox, "s");
     let _supervise = sandbox.start("sh", &["-c", "ulimit -n 9; exec supervise s"]);

@@ -71,7 +71,7 @@ fn kill(sandbox: &Sandbox, pid: i32) {
 /// "A new svscan … regains the log pipe from them …, so that the pair stays connected when one of them later
 /// restarts."
 #[test]
-fn kill_9_of_svscan_a_new_one_regains_the_log_pipe() {
+fn fault_svscan_killed_a_new_one_regains_the_log_pipe() {
     let sandbox = Sandbox::new();
     let mut pair = Pair::new(&sandbox);
     let mut first = svscan(&sandbox);
@@ -99,7 +99,7 @@ fn kill_9_of_svscan_a_new_one_regains_the_log_pipe() {
 
 /// "what is in the pipe lives as long as one of svscan, the two supervises, service or logger lives."
 #[test]
-fn kill_9_of_svscan_both_supervises_and_the_logger_loses_no_line_in_the_pipe() {
+fn fault_svscan_supervises_and_logger_killed_no_line_in_the_pipe_is_lost() {
     let sandbox = Sandbox::new();
     let mut pair = Pair::new(&sandbox);
     let mut first = svscan(&sandbox);
@@ -145,7 +145,7 @@ fn kill_9_of_all_but_the_supervise_of_the_logger_loses_no_line_in_the_pipe() {
 
 /// "no writer meets SIGPIPE": the supervises hold both ends.
 #[test]
-fn kill_9_of_svscan_and_the_logger_the_service_meets_no_sigpipe() {
+fn fault_svscan_and_logger_killed_the_service_meets_no_sigpipe() {
     let sandbox = Sandbox::new();
     let mut pair = Pair::new(&sandbox);
     let mut first = svscan(&sandbox);
@@ -164,7 +164,7 @@ fn kill_9_of_svscan_and_the_logger_the_service_meets_no_sigpipe() {
 
 /// "Supervises that svscan found (not its children) are waited for … at TERM too."
 #[test]
-fn term_waits_for_supervises_that_an_earlier_svscan_started() {
+fn fault_svscan_killed_term_to_the_new_one_waits_for_what_it_found() {
     let sandbox = Sandbox::new();
     let mut pair = Pair::new(&sandbox);
     let mut first = svscan(&sandbox);
@@ -178,7 +178,7 @@ fn term_waits_for_supervises_that_an_earlier_svscan_started() {
 
 /// "As PID 1: the same, then reaps all; exit code says whether anything had to be killed."
 #[test]
-fn as_pid_1_term_stops_the_services_then_everything_else() {
+fn fault_term_to_svscan_as_pid_1_stops_everything() {
     let sandbox = Sandbox::new();
     let script = "setsid sh -c 'echo $$ >orphan; exec sleep 1000' &\nexec sleep 1000";
     let service = Service::new(&sandbox, "scan/s", script);

@@ -73,7 +73,7 @@ fn start_and_stop_work_without_a_run() {
 
 /// "with a time limit".
 #[test]
-fn a_finish_that_hangs_is_killed_and_that_is_said() {
+fn fault_finish_that_hangs_is_killed_and_that_is_said() {
     let sandbox = Sandbox::new();
     let service = Service::new(&sandbox, "s", "exit 1");
     sandbox.script("s/finish", "exec sleep 1000");
@@ -98,7 +98,7 @@ fn scripts_that_are_not_executable_are_not_there() {
 
 /// "Never two copies, also when it dies": a finish that runs when supervise is killed is waited for.
 #[test]
-fn a_finish_that_outlives_its_supervise_is_adopted_before_the_next_run() {
+fn fault_supervise_killed_while_finish_runs_it_is_waited_for() {
     let sandbox = Sandbox::new();
     let run = "echo run >>log; [ -e second ] && exec sleep 1000; touch second; exit 1";
     let service = Service::new(&sandbox, "s", run);
@@ -120,7 +120,7 @@ fn a_finish_that_outlives_its_supervise_is_adopted_before_the_next_run() {
 
 /// A supervise that was killed is not asked what was wanted: the next one knows.
 #[test]
-fn a_service_that_is_to_be_down_stays_down_when_its_supervise_is_killed() {
+fn fault_supervise_killed_what_is_to_be_down_stays_down() {
     let sandbox = Sandbox::new();
     let service = Service::new(&sandbox, "s", "echo run >>log; exec sleep 1000");
     let mut first = service.supervise();
@@ -139,7 +139,7 @@ fn a_service_that_is_to_be_down_stays_down_when_its_supervise_is_killed() {
 
 /// Adoption keeps what is known of a group: the next supervise stops all of it.
 #[test]
-fn an_adopted_group_is_stopped_wholly() {
+fn fault_supervise_killed_the_adopted_group_is_stopped_wholly() {
     let sandbox = Sandbox::new();
     let service = Service::new(&sandbox, "s", "(trap '' TERM; exec sleep 1001) &\nexec sleep 1000");
     sandbox.write("s/service.toml", "[stop]\ngroup = true\n");

@@ -13,10 +13,10 @@ use unix::process::Signal;
 
 on_both! {
     a_service_writes_to_its_logger,
-    neither_kill_9_of_the_service_nor_of_its_logger_loses_a_line,
-    neither_restart_of_a_supervise_breaks_the_pipe,
-    a_log_that_is_no_directory_counts_and_is_complained_about,
-    a_log_that_cannot_be_looked_at_keeps_the_service_out,
+    fault_service_or_logger_killed_no_line_is_lost,
+    fault_supervise_of_a_pair_killed_the_pipe_stays,
+    fault_log_that_is_no_directory_is_complained_about,
+    fault_log_that_cannot_be_looked_at_keeps_the_service_out,
     a_log_that_appears_later_is_not_looked_at,
     a_logger_that_is_down_keeps_what_was_written_in_the_pipe,
 }
@@ -84,7 +84,7 @@ fn a_service_writes_to_its_logger(programs: Programs) {
 
 /// "which svscan keeps open for its life, so that neither restart loses a line." Both are killed while they
 /// have nothing in their hands: what a process has read and not yet written goes with it.
-fn neither_kill_9_of_the_service_nor_of_its_logger_loses_a_line(programs: Programs) {
+fn fault_service_or_logger_killed_no_line_is_lost(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let mut pair = Pair::new(&sandbox);
     let _svscan = sandbox.start("svscan", &["scan"]);
@@ -109,7 +109,7 @@ fn neither_kill_9_of_the_service_nor_of_its_logger_loses_a_line(programs: Progra
     assert_eq!(pair.pipe(), before);
 }
 
-fn neither_restart_of_a_supervise_breaks_the_pipe(programs: Programs) {
+fn fault_supervise_of_a_pair_killed_the_pipe_stays(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let mut pair = Pair::new(&sandbox);
     let _svscan = sandbox.start("svscan", &["scan"]);
@@ -136,7 +136,7 @@ fn kill(sandbox: &Sandbox, pid: i32) {
 }
 
 /// "any file of that name counts".
-fn a_log_that_is_no_directory_counts_and_is_complained_about(programs: Programs) {
+fn fault_log_that_is_no_directory_is_complained_about(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let service = Service::sleeper(&sandbox, "scan/s");
     sandbox.write("scan/s/log", "");
@@ -146,7 +146,7 @@ fn a_log_that_is_no_directory_counts_and_is_complained_about(programs: Programs)
 }
 
 /// "a log that cannot be looked at keeps the service itself out, with a warning."
-fn a_log_that_cannot_be_looked_at_keeps_the_service_out(programs: Programs) {
+fn fault_log_that_cannot_be_looked_at_keeps_the_service_out(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let service = Service::sleeper(&sandbox, "scan/s");
     sandbox.link("scan/s/log", "log");

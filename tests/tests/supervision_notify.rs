@@ -45,7 +45,7 @@ fn permanent_failure_is_told_and_an_operators_stop_is_not() {
 
 /// "its own failure logged", "never in the way of supervision".
 #[test]
-fn a_command_that_fails_is_named_and_the_service_goes_on() {
+fn fault_notify_command_that_fails_is_named_and_the_service_goes_on() {
     let sandbox = Sandbox::new();
     for (name, command, says) in [
         (

@@ -11,15 +11,15 @@ on_both! {
     every_directory_and_every_link_to_one_is_supervised_by_its_name,
     names_with_a_leading_dot_files_and_dangling_links_are_not_supervised,
     two_names_of_one_directory_get_one_supervise,
-    a_directory_that_is_renamed_keeps_its_supervise,
+    fault_service_directory_renamed_under_svscan,
     a_service_that_appears_later_is_started,
     a_supervise_that_exits_is_started_again,
-    a_service_whose_directory_is_gone_is_forgotten_when_its_supervise_has_exited,
+    fault_service_directory_removed_it_is_forgotten_when_its_supervise_has_exited,
     a_service_that_is_removed_and_added_again_is_started_again,
     supervise_is_found_on_the_path,
-    names_may_hold_any_bytes,
+    fault_name_of_any_bytes_under_svscan,
     without_an_argument_the_working_directory_is_scanned,
-    what_cannot_be_looked_at_is_named,
+    fault_entry_that_cannot_be_looked_at_is_named,
 }
 
 /// Starts `svscan scan`.
@@ -84,7 +84,7 @@ fn two_names_of_one_directory_get_one_supervise(programs: Programs) {
     assert_eq!(svscan.err(), "");
 }
 
-fn a_directory_that_is_renamed_keeps_its_supervise(programs: Programs) {
+fn fault_service_directory_renamed_under_svscan(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let before = Service::sleeper(&sandbox, "scan/before");
     let svscan = svscan(&sandbox);
@@ -121,7 +121,7 @@ fn a_supervise_that_exits_is_started_again(programs: Programs) {
 }
 
 /// "a service whose directory is gone is forgotten when its supervises have exited."
-fn a_service_whose_directory_is_gone_is_forgotten_when_its_supervise_has_exited(programs: Programs) {
+fn fault_service_directory_removed_it_is_forgotten_when_its_supervise_has_exited(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let service = Service::sleeper(&sandbox, "scan/s");
     let svscan = svscan(&sandbox);
@@ -165,7 +165,7 @@ fn supervise_is_found_on_the_path(programs: Programs) {
 }
 
 /// "names with spaces, newlines, non-UTF-8".
-fn names_may_hold_any_bytes(programs: Programs) {
+fn fault_name_of_any_bytes_under_svscan(programs: Programs) {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let sandbox = Sandbox::with(programs);
@@ -190,7 +190,7 @@ fn without_an_argument_the_working_directory_is_scanned(programs: Programs) {
     assert_eq!(supervises(&svscan), ["s"]);
 }
 
-fn what_cannot_be_looked_at_is_named(programs: Programs) {
+fn fault_entry_that_cannot_be_looked_at_is_named(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     sandbox.folder("scan");
     sandbox.link("scan/loop", "loop");

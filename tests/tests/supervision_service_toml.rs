@@ -23,7 +23,7 @@ fn state(service: &Service<'_>) -> State {
 
 /// "services that ignore TERM (grace then KILL, said so when configured)".
 #[test]
-fn a_service_that_ignores_term_is_killed_after_its_grace_and_that_is_said() {
+fn fault_service_that_ignores_term_is_killed_after_its_grace_and_that_is_said() {
     let sandbox = Sandbox::new();
     let (service, supervise) = with(&sandbox, DEAF, "[stop]\ngrace = \"300ms\"\n");
     service.wait_until_it_holds("starts", "start\n");
@@ -38,7 +38,7 @@ fn a_service_that_ignores_term_is_killed_after_its_grace_and_that_is_said() {
 
 /// "Without service.toml: no grace, no KILL".
 #[test]
-fn without_settings_a_service_that_ignores_term_is_left_alone() {
+fn fault_service_that_ignores_term_is_left_alone_without_a_grace() {
     let sandbox = Sandbox::new();
     let service = Service::new(&sandbox, "s", DEAF);
     let supervise = service.supervise();
@@ -54,7 +54,7 @@ fn without_settings_a_service_that_ignores_term_is_left_alone() {
 
 /// "group stop leaves none of the group", also when the children ignore TERM and the service ends first.
 #[test]
-fn a_group_that_is_stopped_leaves_no_process() {
+fn fault_background_children_of_a_service_are_stopped_with_its_group() {
     let sandbox = Sandbox::new();
     let run = "(trap '' TERM; sleep 1001 & sleep 1002) & (trap '' TERM; exec sleep 1003) &\nexec sleep 1000";
     let (service, _supervise) = with(&sandbox, run, "[stop]\ngroup = true\ngrace = \"5s\"\n");
@@ -146,7 +146,7 @@ fn limits_hold_for_the_service() {
 /// "Every wrong key/type/range: one line with file, line, key, expected; nearest known key; and the consequence:
 /// the service goes on with its last good settings".
 #[test]
-fn wrong_settings_are_named_and_the_last_good_ones_hold() {
+fn fault_wrong_settings_are_named_and_the_last_good_ones_hold() {
     let sandbox = Sandbox::new();
     let (service, supervise) = with(&sandbox, DEAF, "[stop]\ngrace = \"200ms\"\n");
     service.wait_until_it_holds("starts", "start\n");

@@ -12,9 +12,9 @@ on_both! {
     a_service_that_ends_is_started_again,
     a_start_is_not_sooner_than_one_second_after_the_one_before,
     there_is_one_supervise_per_directory,
-    a_run_that_cannot_be_executed_is_named_and_tried_again,
+    fault_run_that_cannot_be_executed_is_named_and_tried_again,
     a_run_that_appears_later_is_started,
-    a_down_that_cannot_be_looked_at_is_fatal,
+    fault_down_that_cannot_be_looked_at_is_fatal,
     a_dangling_link_named_supervise_gets_its_target,
     the_child_has_none_of_supervises_descriptors,
     supervise_killed_leaves_the_service_running,
@@ -86,7 +86,7 @@ fn there_is_one_supervise_per_directory(programs: Programs) {
 }
 
 /// "exec failure in the child: `supervise: fatal: unable to start DIR/run: file does not exist`".
-fn a_run_that_cannot_be_executed_is_named_and_tried_again(programs: Programs) {
+fn fault_run_that_cannot_be_executed_is_named_and_tried_again(programs: Programs) {
     let ours = programs.are_ours();
     let sandbox = Sandbox::with(programs);
     let none = Service::empty(&sandbox, "none");
@@ -132,7 +132,7 @@ fn a_run_that_appears_later_is_started(programs: Programs) {
     service.wait_until_svstat("up (pid PID) N seconds");
 }
 
-fn a_down_that_cannot_be_looked_at_is_fatal(programs: Programs) {
+fn fault_down_that_cannot_be_looked_at_is_fatal(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     Service::sleeper(&sandbox, "s");
     sandbox.link("s/down", "down");

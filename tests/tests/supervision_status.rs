@@ -15,7 +15,7 @@ on_both! {
     the_status_of_a_service_that_is_up,
     the_status_of_a_service_that_is_down,
     svstat_says_what_the_status_bytes_say,
-    svstat_counts_a_time_in_the_future_as_zero,
+    fault_clock_set_back_svstat_counts_a_time_in_the_future_as_zero,
     svstat_names_what_it_cannot_read,
     svok_tells_whether_supervise_runs,
 }
@@ -111,7 +111,7 @@ fn svstat_says_what_the_status_bytes_say(programs: Programs) {
     }
 }
 
-fn svstat_counts_a_time_in_the_future_as_zero(programs: Programs) {
+fn fault_clock_set_back_svstat_counts_a_time_in_the_future_as_zero(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let service = Service::empty(&sandbox, "s");
     let _reader = pretend_supervise(&sandbox, &service);

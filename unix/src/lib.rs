@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`tai64n`] | the time label of daemontools |
 //! | [`words`] | error words as daemontools prints them |
+//! | [`clock`] | the clock that nobody can set |
 //! | [`signals`] | signals as readable descriptor (self-pipe) |
 //! | [`kept`] | signal handlers that somebody else in the process may have replaced |
 //! | [`fault`] | what is said of a fault that ends the process, in a file and in the log |
@@ -22,6 +23,7 @@
 
 pub mod awake;
 pub mod before_main;
+pub mod clock;
 pub mod execution;
 pub mod fault;
 pub mod fds;

@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use svctl::describe;
+use svctl::describe::{self, Now};
 use svctl::visit::{Start, bytes, complain};
 use unix::tai64n::Tai64n;
 use unix::words::Words;
@@ -52,7 +52,7 @@ enum Form {
 
 fn report(start: &Start, dir: &OsStr, form: Form) -> Vec<u8> {
     let found = start.within(dir, inspect).unwrap_or_else(|e| Err(format!("unable to chdir: {}", Words(&e))));
-    let (name, now) = (bytes(dir), Tai64n::now());
+    let (name, now) = (bytes(dir), Now::look());
     let text = match (form, found) {
         (Form::Json, Ok((status, normally_up))) => {
             return describe::json(name, &status, normally_up, now).into_bytes().with_newline();
@@ -60,9 +60,9 @@ fn report(start: &Start, dir: &OsStr, form: Form) -> Vec<u8> {
         (Form::Json, Err(trouble)) => {
             return describe::json_trouble(name, &trouble).into_bytes().with_newline();
         }
-        (Form::Plain, Ok((status, normally_up))) => line(&status, normally_up, now),
+        (Form::Plain, Ok((status, normally_up))) => line(&status, normally_up, now.wall),
         (Form::Verbose, Ok((status, normally_up))) => {
-            line(&status, normally_up, now) + &describe::verbose(&status, now)
+            line(&status, normally_up, now.wall) + &describe::verbose(&status, now)
         }
         (_, Err(trouble)) => trouble,
     };

@@ -1,0 +1,298 @@
+//! What happens when the machine, or this user, has run out of something: room, processes, memory, descriptors.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use tests::process::{Process, lives, signal};
+use tests::service::Service;
+use tests::{Running, Sandbox};
+use unix::process::Signal;
+
+/// Gives this thread, and what it starts from now on, mounts that nobody else sees. False, and said so, where one may not.
+fn own_mounts() -> bool {
+    let own =
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).is_ok() && mount(&["--make-rprivate", "/"]);
+    if !own {
+        eprintln!("not root, or no mount namespaces here: this cannot be tried");
+    }
+    own
+}
+
+fn mount(arguments: &[&str]) -> bool {
+    Command::new("mount").args(arguments).status().unwrap().success()
+}
+
+/// A mount, which is gone at the end.
+struct Mount(String);
+
+impl Mount {
+    fn new(place: &std::path::Path, options: &[&str]) -> Self {
+        let place = place.to_str().unwrap().to_owned();
+        assert!(mount(&[options, &[&place]].concat()));
+        Self(place)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l", &self.0]).status();
+    }
+}
+
+/// Changes the soft limit of a process of this user: `--nofile=20:`.
+fn limit(pid: i32, uid: u32, limit: &str) {
+    let mut prlimit = Command::new("prlimit");
+    if uid != own_uid() {
+        prlimit.uid(uid).gid(uid);
+    }
+    assert!(prlimit.args(["--pid", &pid.to_string(), limit]).status().unwrap().success());
+}
+
+fn own_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+fn svstat(sandbox: &Sandbox, name: &str) -> String {
+    tests::mask::pids_and_times(&sandbox.run("svstat", &[name]).good())
+}
+
+fn kill(pid: i32) {
+    signal(pid, Signal::SIGKILL);
+}
+
+/// "Status cannot be written (full disk …): … status is overwritten in place …: the reader is never told a wrong pid …,
+/// and it is written again within 5 s of room, without an event." daemontools and s6 tell the wrong pid.
+#[test]
+fn fault_disk_full_svstat_tells_the_right_pid() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "s");
+    let folder = sandbox.folder("s/supervise");
+    if !own_mounts() {
+        return;
+    }
+    let _disk = Mount::new(&folder, &["-t", "tmpfs", "-o", "size=16k,mode=700", "none"]);
+    let mut supervise = service.supervise();
+    let first = service.wait_until_up();
+    let ballast = |size: usize| fs::write(folder.join("ballast"), vec![0; size]);
+    assert!(ballast(1 << 20).is_err(), "the disk is full");
+    kill(first);
+    supervise
+        .wait_until_it_says("supervise: warning: unable to write s/supervise/status.new: out of disk space");
+    let second = service.wait_until_another(first);
+    assert_eq!(svstat(&sandbox, "s"), "s: up (pid PID) N seconds\n");
+    kill(second);
+    let third = service.wait_until_another(second);
+    assert!(
+        lives(third) && supervise.err().matches("out of disk space").count() == 1,
+        "{}",
+        supervise.told()
+    );
+
+    // Without one that could be overwritten there is none.
+    service.svc("-d");
+    service.wait_until_down();
+    fs::remove_file(folder.join("status")).unwrap();
+    let _ = ballast(1 << 20);
+    service.svc("-u");
+    sandbox.wait_until("it says that there is no status", || {
+        svstat(&sandbox, "s") == "s: unable to open supervise/status: file does not exist\n"
+    });
+    fs::remove_file(folder.join("ballast")).unwrap();
+    sandbox.wait_until("it is written without an event", || service.pid().is_some_and(lives));
+}
+
+/// "… and if that fails, unlinked: the reader is never told a wrong pid (`unable to read supervise/status: stale` if need
+/// be)".
+#[test]
+fn fault_read_only_file_system_svstat_says_that_the_status_is_stale() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "s");
+    if !own_mounts() {
+        return;
+    }
+    let mut supervise = service.supervise();
+    let first = service.wait_until_up();
+    let folder = service.path("supervise");
+    let read_only = Mount::new(&folder, &["--bind", folder.to_str().unwrap()]);
+    assert!(mount(&["-o", "remount,ro,bind", folder.to_str().unwrap()]));
+    kill(first);
+    supervise.wait_until_it_says(
+        "supervise: warning: unable to open s/supervise/status.new: read-only file system\n",
+    );
+    sandbox.wait_until("it says that the status is stale", || {
+        svstat(&sandbox, "s") == "s: unable to read supervise/status: stale\n"
+    });
+    let json = sandbox.run("svstat", &["--json", "s"]).good();
+    assert_eq!(json, "{\"service\":\"s\",\"error\":\"unable to read supervise/status: stale\"}\n");
+    // It is obeyed all the same.
+    let runs = || sandbox.leftovers().into_iter().filter(|process| process.words == "sleep 1000").count();
+    sandbox.wait_until("the next one runs", || runs() == 1);
+    service.svc("-d");
+    sandbox.wait_until("it is stopped", || runs() == 0);
+    drop(read_only);
+    service.wait_until_svstat("down N seconds, normally up");
+}
+
+/// The programs of a user who has nothing else running; `None`, and said so, where we may not become that.
+fn stranger(sandbox: &Sandbox, uid: u32, program: &str, arguments: &[&str]) -> Option<Command> {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not root: limits on processes cannot be tried");
+        return None;
+    }
+    for name in ["svscan", "supervise"] {
+        if !sandbox.has(name) {
+            sandbox.copy_program(name);
+        }
+    }
+    let own = sandbox.path(program);
+    let mut command =
+        sandbox.command("prlimit", &[&["--nproc=1:100", own.to_str().unwrap()], arguments].concat());
+    command.env("PATH", format!("{}:/usr/bin:/bin", sandbox.dir().display())).uid(uid).gid(uid);
+    Some(command)
+}
+
+fn give(sandbox: &Sandbox, path: &str, uid: u32) {
+    chown(sandbox.path(path), Some(uid), Some(uid)).unwrap();
+}
+
+/// "fork fails: retry with the backoff, not 60 s of deafness".
+#[test]
+fn fault_no_processes_for_supervise_it_goes_on_trying_and_hears_letters() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "s");
+    let uid = 54_321;
+    give(&sandbox, "s", uid);
+    let Some(command) = stranger(&sandbox, uid, "supervise", &["s"]) else { return };
+    let mut supervise = sandbox.spawn(command);
+    supervise.wait_until_it_says("supervise: warning: unable to fork for s: temporary failure\n");
+    service.svc("-d");
+    service.wait_until_svstat("down N seconds, normally up");
+    service.svc("-u");
+    sandbox.wait_until("it tries again", || {
+        sandbox.run("svstat", &["-v", "s"]).good().contains("want up, starts in ")
+    });
+    limit(supervise.pid(), uid, "--nproc=100:");
+    service.wait_until_up();
+    assert_eq!(supervise.err().lines().count(), 1, "{}", supervise.told());
+}
+
+/// "which limit was met is said, what runs goes on".
+#[test]
+fn fault_no_processes_for_svscan_the_limit_is_named_and_it_goes_on_trying() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "scan/s");
+    let uid = 54_322;
+    ["scan", "scan/s"].iter().for_each(|path| give(&sandbox, path, uid));
+    let Some(command) = stranger(&sandbox, uid, "svscan", &["scan"]) else { return };
+    let mut svscan = sandbox.spawn(command);
+    let said = "svscan: warning: unable to start supervise s: temporary failure (limit: 1 processes of this user, \
+                ulimit -u; or pids.max, kernel.pid_max)\n";
+    svscan.wait_until_it_says(said);
+    limit(svscan.pid(), uid, "--nproc=100:");
+    svscan.signal(Signal::SIGHUP);
+    service.wait_until_up();
+    assert_eq!(svscan.err(), said);
+}
+
+/// "ENOMEM": whatever becomes of the supervise, its service is there again as soon as there is memory, once.
+#[test]
+fn fault_no_memory_for_supervise_its_service_comes_back_once() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(
+        &sandbox,
+        "scan/s",
+        "exec 9>lock; flock -n 9 || { echo twice >>twice; exit 1; }; exec sleep 1000",
+    );
+    let svscan = sandbox.start("svscan", &["scan"]);
+    let first = service.wait_until_up();
+    let supervise = servicedir::holder::recorded(&service.path("")).unwrap().pid;
+    limit(supervise, own_uid(), "--as=1:");
+    kill(first);
+    sandbox.wait_until("it is said, or another supervise is there", || {
+        svscan.err().contains("supervise: warning: unable to fork for s: out of memory\n")
+            || !lives(supervise)
+    });
+    if lives(supervise) {
+        limit(supervise, own_uid(), "--as=unlimited:");
+    }
+    service.wait_until_another(first);
+    assert!(!sandbox.has("scan/s/twice"));
+}
+
+/// "EMFILE … which limit was met is said, what runs goes on".
+#[test]
+fn fault_no_descriptors_for_supervise_the_service_is_started_again_and_no_wrong_pid_is_told() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "s");
+    // A shell would need a descriptor above ten.
+    sandbox.write("s/run", "#!/usr/bin/tail -f\n");
+    let mut supervise = service.supervise();
+    let first = service.wait_until_up();
+    let open = Process::find(supervise.pid()).unwrap().descriptors();
+    let highest = open.iter().map(|(number, _)| *number).max().unwrap();
+    // All that it has, and not one more.
+    limit(supervise.pid(), own_uid(), &format!("--nofile={}:", highest + 1));
+    kill(first);
+    supervise.wait_until_it_says(
+        "supervise: warning: unable to open s/supervise/status.new: process cannot open more files\n",
+    );
+    sandbox.wait_until("no pid is told", || {
+        svstat(&sandbox, "s") == "s: unable to open supervise/status: file does not exist\n"
+    });
+    sandbox.wait_until("the service runs", || {
+        Process::children(supervise.pid()).iter().any(|child| child.words == "/usr/bin/tail -f ./run")
+    });
+    limit(supervise.pid(), own_uid(), "--nofile=100:");
+    let second = service.wait_until_another(first);
+    assert!(lives(second) && supervise.err().lines().count() == 1, "{}", supervise.told());
+}
+
+/// "Never more than one line per cause and minute", with the limit in it.
+#[test]
+fn fault_no_descriptors_for_svscan_the_limit_is_named_and_what_runs_goes_on() {
+    let sandbox = Sandbox::new();
+    let pairs: Vec<_> = (0..20)
+        .map(|number| {
+            Service::sleeper(&sandbox, format!("scan/pair{number}")).with_log("exec cat >/dev/null")
+        })
+        .collect();
+    let path = sandbox.programs().path("svscan");
+    let script = format!("ulimit -n 20; exec {} scan", path.display());
+    let mut svscan = sandbox.start("sh", &["-c", &script]);
+    svscan.wait_until_it_says(": process cannot open more files (limit: 20 open files, ulimit -n)");
+    let up = || pairs.iter().filter(|pair| pair.pid().is_some_and(lives)).count();
+    sandbox.wait_until("some run", || up() > 0);
+    // One without a log needs no descriptor of svscan's.
+    Service::moved_in(&sandbox, "scan", "late").wait_until_up();
+    let (some, causes) = (up(), |svscan: &Running| svscan.err().lines().count());
+    assert!(some < pairs.len() && causes(&svscan) <= 2, "{}", svscan.told());
+    // Room for as many as have gone.
+    sandbox.folder("gone");
+    for pair in pairs.iter().filter(|pair| pair.pid().is_some()) {
+        let name = pair.path("").file_name().unwrap().to_str().unwrap().to_owned();
+        fs::rename(pair.path(""), sandbox.path("gone").join(&name)).unwrap();
+        let (main, log) = (format!("gone/{name}"), format!("gone/{name}/log"));
+        assert_eq!(sandbox.run("svc", &["-dx", &main, &log]).told(), (0, "", ""));
+    }
+    sandbox.wait_until("others run", || {
+        svscan.signal(Signal::SIGHUP);
+        up() > 0
+    });
+    assert!(causes(&svscan) <= 2, "{}", svscan.told());
+}
+
+/// "a huge directory": it is read, and what is new in it is found.
+#[test]
+fn fault_huge_directory_its_services_are_found() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "scan/s");
+    for number in 0..30_000 {
+        fs::write(sandbox.path(format!("scan/file{number}")), "").unwrap();
+    }
+    let svscan = sandbox.start("svscan", &["scan"]);
+    service.wait_until_up();
+    Service::moved_in(&sandbox, "scan", "late").wait_until_up();
+    assert_eq!(svscan.err(), "");
+}
