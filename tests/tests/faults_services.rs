@@ -52,13 +52,11 @@ fn stranger_is_left_alone(service: &Service, stranger: i32) {
 #[test]
 fn fault_recycled_pid_is_never_signalled() {
     let sandbox = Sandbox::new();
-    let changes: [(&str, fn(&mut Identity)); 2] =
-        [("start", |who| who.start_time -= 1), ("boot", |who| who.boot_id[0] ^= 1)];
-    for (name, change) in changes {
-        let service = Service::sleeper(&sandbox, name);
-        let stranger = record_of_a_stranger(&sandbox, &service, change);
-        stranger_is_left_alone(&service, stranger);
-    }
+    let (start, boot) = (Service::sleeper(&sandbox, "start"), Service::sleeper(&sandbox, "boot"));
+    let stranger = record_of_a_stranger(&sandbox, &start, |who| who.start_time -= 1);
+    stranger_is_left_alone(&start, stranger);
+    let stranger = record_of_a_stranger(&sandbox, &boot, |who| who.boot_id[0] ^= 1);
+    stranger_is_left_alone(&boot, stranger);
 }
 
 /// "a forged status must not make root signal a stranger".
