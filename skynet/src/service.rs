@@ -200,7 +200,7 @@ mod tests {
             group: false,
             script: None,
             supervise: None,
-            grace: None,
+            kill_at: None,
         };
         for (pid, restarts, last_exit, then) in [
             (None, 0, None, 0),
