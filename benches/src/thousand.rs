@@ -80,7 +80,7 @@ pub fn many(bench: &Bench) -> io::Result<()> {
         let mut rows = [
             Row::new("s from start until all run", "s6", Goal::None),
             Row::new("most threads that ran or wanted to, at once", "s6", Goal::None),
-            Row::new("KiB of memory per service (PSS)", "s6", Goal::AtMost(70.0)),
+            Row::new("KiB of memory per supervised process (PSS)", "s6", Goal::AtMost(70.0)),
             Row::new(format!("wake-ups in {} idle seconds", size("IDLE", 11)?), "s6", Goal::AtMost(0.0)),
             Row::new("ms of CPU in that time", "s6", Goal::None),
             Row::new("s from TERM until all have ended", "s6", Goal::None),
@@ -96,6 +96,7 @@ pub fn many(bench: &Bench) -> io::Result<()> {
             let end = (now() - begun).as_secs_f64();
             let start = starts.values().flatten().copied().next().unwrap_or_default();
             let AtRest { memory, wakes, computed, .. } = at_rest;
+            let memory = memory * number as f64 / stamps.len() as f64;
             let figures = [start, most as f64, memory, wakes, computed, end];
             rows.iter_mut().zip(figures).for_each(|(row, figure)| row.put(label, figure));
         }

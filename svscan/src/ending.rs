@@ -49,7 +49,7 @@ impl Scanner {
             let now = self.now();
             // Nothing is started any more, but some may have to be looked at.
             self.tell(now, Event::Tick { room: 0 });
-            hurry = self.signals() == Wish::End;
+            hurry = self.wish() == Wish::End;
         }
         let killed = up.iter().any(|dir| was_killed(dir));
         let rest_killed = nix::unistd::getpid().as_raw() == 1 && self.end_the_rest();

@@ -36,6 +36,17 @@ impl OpenFiles {
     }
 }
 
+/// The error of making an inotify instance: EMFILE means that this user has too many of them, unless it is descriptors
+/// that there are too many of.
+pub fn of_inotify(errno: Errno) -> io::Error {
+    if errno == Errno::EMFILE && std::fs::File::open("/dev/null").is_ok() {
+        return io::Error::other(
+            "too many watchers of this user (limit: sysctl fs.inotify.max_user_instances)",
+        );
+    }
+    errno.into()
+}
+
 /// The error's word, and which limit was met where it tells of one.
 pub fn word(e: &io::Error) -> String {
     let soft = |resource| getrlimit(resource).map_or(0, |(soft, _)| soft);

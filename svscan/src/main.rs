@@ -4,6 +4,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `plan.rs` | what is decided: which supervises to start, start again, wait for, forget; pure |
+//! | `plan/agenda.rs` | what of that waits for which moment |
 //! | `shutdown.rs` | the orderly, bounded end, as it is decided; pure |
 //! | `scanner.rs` | the loop that performs what was decided |
 //! | `ending.rs` | the end, as it is carried out |

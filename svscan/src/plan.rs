@@ -8,6 +8,9 @@
 //! Always: at most one supervise per part is asked for, and none while another one runs; a listed service is never
 //! forgotten; a forgotten one has no supervise; a supervise is started at most once a second.
 
+mod agenda;
+
+use agenda::Agenda;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::time::Duration;
@@ -193,6 +196,7 @@ pub struct Plan {
     services: BTreeMap<Id, Service>,
     /// Our children. Kept beside the states so that a child's end is found at once among thousands.
     children: HashMap<i32, Place>,
+    agenda: Agenda,
 }
 
 impl Plan {
@@ -208,17 +212,17 @@ impl Plan {
 
     /// Whether no supervise runs.
     pub fn is_idle(&self) -> bool {
-        self.services.values().all(Service::is_idle)
+        self.agenda.is_idle()
     }
 
     /// When the next supervise is to be started, by an [`Event::Tick`].
     pub fn next_start(&self) -> Option<Moment> {
-        self.waiting().filter(|(.., found)| !found).map(|(_, at, _)| at).min()
+        self.agenda.first().0
     }
 
     /// When the next found supervise is to be looked at, by an [`Event::Tick`].
     pub fn next_look(&self) -> Option<Moment> {
-        self.waiting().filter(|(.., found)| *found).map(|(_, at, _)| at).min()
+        self.agenda.first().1
     }
 
     /// Takes in what has happened and says what is to be done.
@@ -227,7 +231,10 @@ impl Plan {
         match event {
             Event::Scanned(listing) => return self.compare(now, listing),
             Event::Tick { room } => return self.what_is_due(now, room),
-            Event::Asked => self.services.values_mut().for_each(|service| service.hurry(now)),
+            Event::Asked => {
+                self.services.values_mut().for_each(|service| service.hurry(now));
+                self.agenda = Agenda::of(&self.services);
+            }
             Event::Started(place, pid) => {
                 self.children.insert(pid, place);
                 self.change(place, |supervise| supervise.started(pid, now));
@@ -251,7 +258,9 @@ impl Plan {
             Part::Log => service.log.as_mut(),
         };
         if let Some(supervise) = supervise {
+            self.agenda.remove((id, part), service.listed, *supervise);
             *supervise = to(*supervise);
+            self.agenda.add((id, part), service.listed, *supervise);
         }
     }
 
@@ -274,33 +283,22 @@ impl Plan {
         let over = self.services.iter().filter(|(_, service)| !service.listed && service.is_idle());
         let over: Vec<Id> = over.map(|(id, _)| *id).collect();
         over.iter().for_each(|id| drop(self.services.remove(id)));
+        self.agenda = Agenda::of(&self.services);
         over.into_iter().map(Action::Forget).collect()
     }
 
     fn what_is_due(&mut self, now: Moment, room: usize) -> Vec<Action> {
-        let due: Vec<_> = self.waiting().filter(|(_, at, _)| *at <= now).collect();
-        let (looks, starts): (Vec<_>, Vec<_>) = due.into_iter().partition(|(_, _, found)| *found);
+        let (starts, looks) = self.agenda.due(now, room);
         let mut actions = vec![];
-        for (place, ..) in starts.into_iter().take(room) {
+        for place in starts {
             self.change(place, Supervise::starting);
             actions.push(Action::Start(place));
         }
-        for (place, ..) in looks {
+        for place in looks {
             self.change(place, Supervise::looking);
             actions.push(Action::Look(place));
         }
         actions
-    }
-
-    /// What waits for a moment, and whether it is a found supervise.
-    fn waiting(&self) -> impl Iterator<Item = (Place, Moment, bool)> {
-        self.services.iter().flat_map(|(id, service)| {
-            service.parts().filter_map(|(part, supervise)| match supervise {
-                Supervise::Due { at, .. } if service.listed => Some(((*id, part), at, false)),
-                Supervise::Found { look: Some(at), .. } => Some(((*id, part), at, true)),
-                _ => None,
-            })
-        })
     }
 }
 

@@ -36,6 +36,9 @@ pub struct Scanner {
     next_scan: Option<Moment>,
     scanned: Moment,
     late_logs: BTreeSet<Id>,
+    /// Whether a child may have ended: asking the kernel takes as long as there are children.
+    bereaved: bool,
+    wish: Wish,
 }
 
 /// What somebody wants of svscan.
@@ -67,6 +70,9 @@ impl Scanner {
             next_scan: Some(Moment::ZERO),
             scanned: Moment::ZERO,
             late_logs: BTreeSet::new(),
+            // What was svscan's process before may have left it children.
+            bereaved: true,
+            wish: Wish::None,
         };
         scanner.ears.add(&scanner.signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
         // Orphans of a supervise that is killed come to us; without that they go to init, and all else works.
@@ -92,7 +98,7 @@ impl Scanner {
             self.do_what_is_due();
             self.wait(self.next());
             self.collect();
-            if self.signals() == Wish::End {
+            if self.wish() == Wish::End {
                 return self.end();
             }
         }
@@ -128,7 +134,7 @@ impl Scanner {
         let now = self.now();
         for event in &events[..heard] {
             match event.data() {
-                SIGNALS => {}
+                SIGNALS => self.take_signals(now),
                 WATCH => self.look_at_changes(now),
                 pid => self.found_ended(now, pid),
             }
@@ -154,6 +160,9 @@ impl Scanner {
 
     /// Buries children: supervises of ours, and orphans that came to us.
     pub(crate) fn collect(&mut self) {
+        if !std::mem::take(&mut self.bereaved) {
+            return;
+        }
         let now = self.now();
         while let Some((pid, exit)) = process::reap() {
             let end = match exit {
@@ -165,21 +174,23 @@ impl Scanner {
         }
     }
 
-    /// Takes the signals that have come.
-    pub(crate) fn signals(&mut self) -> Wish {
-        let mut wish = Wish::None;
+    fn take_signals(&mut self, now: Moment) {
         for signal in self.signals.take().collect::<Vec<_>>() {
             match Signal::try_from(signal) {
+                Ok(Signal::SIGCHLD) => self.bereaved = true,
                 Ok(Signal::SIGHUP) => {
-                    let now = self.now();
                     self.next_scan = Some(now);
                     self.tell(now, Event::Asked);
                 }
-                Ok(Signal::SIGTERM | Signal::SIGINT) => wish = Wish::End,
+                Ok(Signal::SIGTERM | Signal::SIGINT) => self.wish = Wish::End,
                 _ => {}
             }
         }
-        wish
+    }
+
+    /// What the signals that have come ask for; told once.
+    pub(crate) fn wish(&mut self) -> Wish {
+        std::mem::replace(&mut self.wish, Wish::None)
     }
 
     fn scan_if_called_for(&mut self) {

@@ -7,6 +7,7 @@
 //! The service directories without a `log` are watched as well, for one that appears later, which takes no effect
 //! and is to be told.
 
+use crate::limits;
 use crate::plan::{Id, Moment, SCAN};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
@@ -47,7 +48,8 @@ impl Watch {
         if is_remote(statfs::statfs(".")?.filesystem_type()) {
             return Err(Errno::ENOTSUP.into());
         }
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        let inotify =
+            Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(limits::of_inotify)?;
         let events = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVED_FROM

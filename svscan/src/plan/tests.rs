@@ -143,11 +143,13 @@ fn normal(mut plan: Plan, now: Moment) -> Plan {
             }
         }
     }
+    plan.agenda = Agenda::of(&plan.services);
     plan
 }
 
 /// What must hold in every state.
 fn check(plan: &Plan) {
+    assert_eq!(plan.agenda, Agenda::of(&plan.services));
     for (id, service) in &plan.services {
         for (part, supervise) in service.parts() {
             let children: Vec<_> = plan.children.iter().filter(|(_, place)| **place == (*id, part)).collect();
@@ -400,7 +402,8 @@ fn cell(supervise: Supervise, event: Event) -> String {
         Supervise::Running { pid, .. } => HashMap::from([(pid, main(1))]),
         _ => HashMap::new(),
     };
-    let mut plan = Plan { services: BTreeMap::from([(id(1), service)]), children };
+    let services = BTreeMap::from([(id(1), service)]);
+    let mut plan = Plan { agenda: Agenda::of(&services), services, children };
     let actions = plan.step(NOW, event);
     let Some(after) = plan.service(id(1)).map(|service| service.main) else { return "forgotten".into() };
     match after {
