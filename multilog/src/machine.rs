@@ -221,17 +221,17 @@ impl Current {
         }
     }
 
-    /// How much of what waits goes into this log: all of it; or up to the last line end near its size; or, where
-    /// the line is longer than that, exactly to its size.
+    /// How much of what waits goes into this log: all of it; or up to the last line end near its size, where it ends;
+    /// or, where the line is longer than that, exactly to its size.
     fn piece(self, rule: &Rule, waiting: Waiting<'_>) -> usize {
         let room = usize::try_from(rule.size - self.size).unwrap_or(usize::MAX);
-        if waiting.len < room {
-            return waiting.len;
+        let most = waiting.len.min(room);
+        let is_near = |bytes: usize| self.size + bytes as u64 + rule.window >= rule.size;
+        if !is_near(most) {
+            return most;
         }
-        match (waiting.line_end)(room) {
-            Some(end) if self.size + end as u64 + rule.window >= rule.size => end,
-            _ => room,
-        }
+        // What fits may end within a line of which the rest does not: it begins in the next log.
+        (waiting.line_end)(most).filter(|end| is_near(*end)).unwrap_or(most)
     }
 
     fn is_finished(self, rule: &Rule) -> bool {

@@ -26,12 +26,17 @@ fn open() -> String {
     let at = |size, at_line_end| State::Open(Current { size, at_line_end, alarmed: false });
     let waits =
         |len, line_end: &'static dyn Fn(usize) -> Option<usize>| Event::Lines(Waiting { len, line_end });
-    let rows: [(&str, State, Event<'_>); 14] = [
+    let rows: [(&str, State, Event<'_>); 15] = [
         ("lines that fit", at(0, true), waits(500, &|_| Some(500))),
         (
             "more than fits, a line end in the last 2000 bytes",
             at(0, true),
             waits(20_000, &|n| Some(n - 1500)),
+        ),
+        (
+            "what fits but ends within a line, a line end in the last 2000 bytes",
+            at(0, true),
+            waits(9_500, &|n| Some(n - 500)),
         ),
         ("more than fits, no line end there", at(0, true), waits(20_000, &|n| Some(n - 2500))),
         ("lines, but `current` has its size", at(10_000, false), waits(500, &|_| None)),

@@ -9,6 +9,7 @@ use tests::{Programs, Sandbox, mask, on_both};
 on_both! {
     a_log_is_finished_at_a_line_end_within_two_thousand_bytes_of_its_size,
     no_log_exceeds_its_size_and_only_a_longer_line_is_cut,
+    a_line_that_is_not_longer_is_not_cut_when_it_comes_in_parts,
     the_exact_byte_at_which_a_line_end_finishes_a_log,
     all_lines_stay_in_order_across_files,
     one_log_less_than_the_number_stays,
@@ -48,6 +49,21 @@ fn no_log_exceeds_its_size_and_only_a_longer_line_is_cut(programs: Programs) {
     sandbox.run_fed("multilog", &["t", "s4096", "./labelled"], format!("{}\nshort\n", "x".repeat(5000)));
     let expected = format!("@LABEL {}\n@LABEL short\n", "x".repeat(5000));
     assert!(mask::labels(&all_text(&sandbox, "labelled")) == expected);
+}
+
+/// A line that begins within 2000 bytes of SIZE begins the next log, also where its beginning would still fit.
+fn a_line_that_is_not_longer_is_not_cut_when_it_comes_in_parts(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let mut multilog = sandbox.start_fed("multilog", &["s4096", "./log"]);
+    let (short, long) = ("x".repeat(2499) + "\n", "y".repeat(1999) + "\n");
+    // All but the last 500 bytes at once.
+    multilog.feed(format!("{short}{}", &long[..1500]));
+    sandbox.wait_until("the first line is written", || {
+        sandbox.has("log/current") && all_text(&sandbox, "log").contains(&short)
+    });
+    multilog.feed(&long[1500..]);
+    assert_eq!(multilog.finish().told(), (0, "", ""));
+    assert_eq!(listing(&sandbox, "log")[..2], ["744 2500 @LABEL.s", "744 2000 current"]);
 }
 
 fn the_exact_byte_at_which_a_line_end_finishes_a_log(programs: Programs) {

@@ -2,7 +2,8 @@
 //! instant. What the services saw of it decides: never two copies, no line lost or twice, all back afterwards, and
 //! nothing left at the end.
 //!
-//! SKYNET_CHAOS_SECONDS (default 10) says how long, SKYNET_CHAOS_SEED makes the same choices again.
+//! SKYNET_CHAOS_SECONDS (default 10) says how long, SKYNET_CHAOS_SEED makes the same choices again,
+//! SKYNET_CHAOS_KEEP names a folder that gets all that a failed run left, with the journal of what was done.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 mod chaos_tree;

@@ -40,7 +40,8 @@ impl Tree<'_> {
                 return Ok(());
             }
             if Instant::now() > end {
-                return Err(format!("not all is well after {} s: {wrong:#?}", BACK.as_secs()));
+                let noted = self.noted().join("\n");
+                return Err(format!("not all is well after {} s: {wrong:#?}\n{noted}", BACK.as_secs()));
             }
             if asked.elapsed() > Duration::from_secs(1) {
                 self.ask_for_all();
@@ -104,11 +105,18 @@ impl Tree<'_> {
         }
     }
 
+    /// What services and loggers have noted that must not happen.
+    fn noted(&self) -> Vec<String> {
+        self.sites
+            .iter()
+            .flat_map(|site| Part::BOTH.into_iter().flat_map(|part| site.notes(part).1))
+            .collect()
+    }
+
     /// What services and loggers have noted, and what the logs hold. All have ended.
     pub fn judge(&mut self) -> Result<(), String> {
-        let mut faults = vec![];
+        let mut faults = self.noted();
         for (site, kills) in self.sites.iter().zip(&self.kills) {
-            faults.extend(Part::BOTH.into_iter().flat_map(|part| site.notes(part).1));
             faults.extend(judge(site, *kills).faults);
         }
         faults.extend(
