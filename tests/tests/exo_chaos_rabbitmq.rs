@@ -21,7 +21,7 @@ fn on(size: usize, config: &str) -> (Ledger, Cluster) {
 /// Ends nodes in turn, in order or with KILL, and starts each again, for so long as chaos lasts.
 fn end_nodes(ledger: &mut Ledger, cluster: &mut Cluster) {
     let end = Instant::now() + seconds();
-    while Instant::now() < end || ledger.broker_kills < 2 {
+    while Instant::now() < end || ledger.broker_kills < cluster.size().max(2) {
         std::thread::sleep(Duration::from_millis(500 + ledger.random(1500)));
         let node = ledger.broker_kills % cluster.size();
         let how = if ledger.random(3) == 0 { Signal::SIGTERM } else { Signal::SIGKILL };
