@@ -1,4 +1,4 @@
-//! The AMQP connection that survives its broker, and [AIR](rpc), the only RPC. lapin lives in [`amqp`] alone.
+//! The AMQP connection that survives its broker, and [AIR](rpc), the only RPC.
 //!
 //! A [`Link`] consumes one work queue and publishes replies, on a connection each, so that a consumer the
 //! broker closes cannot hold back a reply. It connects, and connects again, by itself; what happens comes as
@@ -10,6 +10,6 @@ pub mod amqp;
 mod backoff;
 pub mod rpc;
 
-pub use amqp::connection::Tls;
+pub use amqp::client::Tls;
 pub use amqp::line;
 pub use amqp::link::{Delivery, Event, Link, Options, Tag};

@@ -1,43 +1,46 @@
 //! The participant's log: lines that multilog stamps with the time, or JSON with the time in it.
 //!
-//! Written by a thread of their own: a logger that stands still never holds up the AMQP connection and its
+//! Written by a [thread](writer) of their own: a logger that stands still never holds up the AMQP connection and its
 //! heartbeats. Lines that had to be dropped for that are counted and said. They go to a copy of standard output, as
 //! a handler may close that, or put something else there.
+
+mod writer;
 
 use serde_json::json;
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use workitem::compose::timestamp;
+pub use writer::Guard;
+use writer::Tray;
 
 /// Begins to log. Lines are written out when the guard is dropped.
 ///
 /// # Errors
-/// When standard output cannot be copied.
-pub fn start(name: &str, format: &str) -> io::Result<WorkerGuard> {
+/// When standard output cannot be copied, or no thread started.
+pub fn start(name: &str, format: &str) -> io::Result<Guard> {
     let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let (writer, guard) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(10_000).finish(out);
+    let (tray, guard) = writer::start(out)?;
     let lines = Lines {
         name: name.to_owned(),
         json: format == "json",
-        dropped: writer.error_counter(),
+        tray: Arc::clone(&tray),
         said: AtomicUsize::new(0),
     };
     let subscriber = tracing_subscriber::fmt()
         .event_format(lines)
-        // lapin reports what becomes an event of ours anyway.
-        .with_env_filter(EnvFilter::new("info,lapin=off"))
-        .with_writer(writer)
+        .with_env_filter(EnvFilter::new("info"))
+        .with_writer(tray)
         .finish();
     // Only a test that starts a second session has one already.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -48,7 +51,7 @@ pub fn start(name: &str, format: &str) -> io::Result<WorkerGuard> {
 struct Lines {
     name: String,
     json: bool,
-    dropped: ErrorCounter,
+    tray: Arc<Tray>,
     said: AtomicUsize,
 }
 
@@ -58,7 +61,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let dropped = self.dropped.dropped_lines();
+        let dropped = self.tray.dropped();
         let before = self.said.swap(dropped, Ordering::Relaxed);
         if dropped > before {
             let said = format!(
@@ -132,8 +135,7 @@ mod tests {
     use super::*;
 
     fn lines(json: bool) -> Lines {
-        let (writer, _) = NonBlockingBuilder::default().finish(io::sink());
-        Lines { name: "sizer".into(), json, dropped: writer.error_counter(), said: AtomicUsize::new(0) }
+        Lines { name: "sizer".into(), json, tray: Arc::default(), said: AtomicUsize::new(0) }
     }
 
     #[test]

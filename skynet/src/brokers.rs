@@ -2,7 +2,7 @@
 
 use crate::tree::Tree;
 use crate::trouble::{Trouble, cannot};
-use air::amqp::connection::Tls;
+use air::Tls;
 use air::line::Line;
 use config::Settings;
 use std::path::Path;

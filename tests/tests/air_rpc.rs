@@ -1,8 +1,8 @@
 //! AIR over a real broker: Debian's RabbitMQ and our own.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+use air::Tls;
 use air::amqp::carrier::Air;
-use air::amqp::connection::Tls;
 use air::rpc::{Asked, Caller, Carrier, Command, Exchange, Failure, Message, Service, Target, Unanswered};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! Status and cancel of workitems in hand, over AIR, with real handlers, on both brokers.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+use air::Tls;
 use air::amqp::carrier::Air;
-use air::amqp::connection::Tls;
 use air::rpc::workitems::{Cancel, CancelArgs, Cancelled, ParticipantStatus, Status, StatusArgs};
 use air::rpc::{Caller, Target, Unanswered};
 use serde_json::{Value, json};

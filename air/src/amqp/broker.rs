@@ -1,14 +1,9 @@
 //! One connected broker: a consumer on a connection of its own, a confirming publisher on another.
 
-use crate::amqp::connection::Connection;
-pub use crate::amqp::connection::reason;
-use crate::amqp::link::Options;
-use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-    QueueDeclareOptions,
+use crate::amqp::client::{
+    AMQPValue, Channel, Connection, Consumer, Declare, Error, FieldTable, Message, Properties, Taken,
 };
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Consumer};
+use crate::amqp::link::Options;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -17,6 +12,8 @@ const PERSISTENT: u8 = 2;
 
 /// The tag of our consumer on its channel.
 const CONSUMER: &str = "exo";
+
+const DURABLE: Declare = Declare { passive: false, durable: true, exclusive: false, auto_delete: false };
 
 /// A broker that is connected and published to.
 pub struct Broker {
@@ -28,7 +25,6 @@ pub struct Broker {
 
 /// The work queue, consumed from.
 pub struct Work {
-    pub channel: Channel,
     pub consumer: Consumer,
 }
 
@@ -43,11 +39,11 @@ impl Broker {
         let (place, reply_to) = (publishing.place.clone(), options.reply_to.as_str());
         let opened = async {
             let replies = publishing.channel().await?;
-            replies.confirm_select(ConfirmSelectOptions::default()).await?;
-            replies.queue_declare(reply_to.into(), durable(), FieldTable::default()).await?;
-            Ok::<_, lapin::Error>(replies)
+            replies.confirm().await?;
+            replies.declare(reply_to, DURABLE, FieldTable::default()).await?;
+            Ok::<_, Error>(replies)
         };
-        let replies = opened.await.map_err(|e| format!("cannot publish at {place}: {}", reason(&e)))?;
+        let replies = opened.await.map_err(|e| format!("cannot publish at {place}: {e}"))?;
         Ok(Self { replies, place, consuming: consuming.into(), publishing: publishing.into() })
     }
 
@@ -56,28 +52,21 @@ impl Broker {
     /// # Errors
     /// [`NotSent`].
     pub async fn publish(channel: Channel, queue: String, body: Vec<u8>) -> Result<(), NotSent> {
-        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-        let properties = BasicProperties::default()
+        let properties = Properties::default()
             .with_content_type("application/octet-stream".into())
             .with_delivery_mode(PERSISTENT);
-        let sent = async {
-            channel.basic_publish("".into(), queue.as_str().into(), options, &body, properties).await?.await
-        };
-        match sent.await {
-            Ok(Confirmation::Ack(None)) => Ok(()),
-            Ok(Confirmation::Ack(Some(_))) => {
+        let key = queue.clone();
+        let message = Message { key, mandatory: true, properties, body, ..Message::default() };
+        match channel.publish(message).await {
+            Ok(Taken::Yes) => Ok(()),
+            Ok(Taken::Returned) => {
                 // Somebody has deleted it: declared again, so that the next try finds it.
-                let _ = channel.queue_declare(queue.as_str().into(), durable(), FieldTable::default()).await;
+                let _ = channel.declare(&queue, DURABLE, FieldTable::default()).await;
                 Err(NotSent::Refused(format!("there was no queue {queue}")))
             }
-            Ok(_) => Err(NotSent::Refused("the broker refused it".into())),
-            Err(e) => Err(NotSent::Lost(reason(&e))),
+            Ok(Taken::No) => Err(NotSent::Refused("the broker refused it".into())),
+            Err(e) => Err(NotSent::Lost(e.to_string())),
         }
-    }
-
-    /// Whether both connections are still there.
-    pub fn is_connected(&self) -> bool {
-        self.consuming.is_connected() && self.publishing.is_connected()
     }
 
     /// Closes both connections within a time; what was not acknowledged goes back to its queue.
@@ -94,25 +83,26 @@ impl Work {
     pub async fn open(connection: Arc<Connection>, options: Options) -> Result<Self, String> {
         let opened = async {
             let channel = connection.channel().await?;
-            channel.basic_qos(options.prefetch, BasicQosOptions::default()).await?;
-            channel.queue_declare(options.queue.as_str().into(), durable(), arguments(&options)).await?;
-            let (queue, tag) = (options.queue.as_str().into(), CONSUMER.into());
-            let consumer = channel
-                .basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default())
-                .await?;
-            Ok::<_, lapin::Error>(Self { channel, consumer })
+            channel.limit(options.prefetch).await?;
+            channel.declare(&options.queue, DURABLE, arguments(&options)).await?;
+            Ok::<_, Error>(Self { consumer: channel.consume(&options.queue, CONSUMER, false).await? })
         };
-        opened.await.map_err(|e| {
-            format!("cannot consume from {} at {}: {}", options.queue, connection.place, reason(&e))
-        })
+        opened
+            .await
+            .map_err(|e| format!("cannot consume from {} at {}: {e}", options.queue, connection.place))
+    }
+
+    /// Where deliveries are settled.
+    pub fn channel(&self) -> &Channel {
+        &self.consumer.channel
     }
 
     /// Takes no more from the queue.
     ///
     /// # Errors
-    /// What lapin says.
-    pub async fn cancel(&self) -> lapin::Result<()> {
-        self.channel.basic_cancel(CONSUMER.into(), BasicCancelOptions::default()).await
+    /// What the broker says.
+    pub async fn cancel(&self) -> Result<(), Error> {
+        self.channel().cancel(CONSUMER).await
     }
 }
 
@@ -125,15 +115,16 @@ pub enum Unwell {
 }
 
 /// Returns as soon as the broker does not answer on one of its connections, or the work queue has no consumer.
-/// Asked twice in each heartbeat, as lapin notices a broker that stands still only after two.
+/// Asked twice in each heartbeat, as a broker that stands still is silent for two of them before that counts.
 pub async fn watch(consuming: Arc<Connection>, publishing: Arc<Connection>, options: Options) -> Unwell {
     let every = (consuming.heartbeat() / 2).max(Duration::from_secs(1));
+    let blocked = publishing.blocked();
     loop {
         sleep(every).await;
         let work = async { declare(&consuming, &options.queue, arguments(&options)).await };
         let replies = async {
             // A broker that takes no messages for now does not read from here at all.
-            if publishing.inner().status().blocked() {
+            if blocked.borrow().is_some() {
                 return Ok(0);
             }
             declare(&publishing, &options.reply_to, FieldTable::default()).await
@@ -141,7 +132,7 @@ pub async fn watch(consuming: Arc<Connection>, publishing: Arc<Connection>, opti
         match timeout(every, async { tokio::try_join!(work, replies) }).await {
             Ok(Ok((0, _))) => return Unwell::Idle,
             Ok(Ok(_)) => {}
-            Ok(Err(e)) => return Unwell::Broken(reason(&e)),
+            Ok(Err(e)) => return Unwell::Broken(e.to_string()),
             Err(_) => {
                 return Unwell::Broken(format!("the broker has not answered for {} s", every.as_secs()));
             }
@@ -151,11 +142,8 @@ pub async fn watch(consuming: Arc<Connection>, publishing: Arc<Connection>, opti
 
 /// Declares a queue, on a channel of its own: one that is not as it should be closes the channel. Returns how many
 /// consumers it has.
-async fn declare(connection: &Connection, queue: &str, arguments: FieldTable) -> lapin::Result<u32> {
-    let channel = connection.channel().await?;
-    let found = channel.queue_declare(queue.into(), durable(), arguments).await?;
-    channel.close(200, "asked".into()).await?;
-    Ok(found.consumer_count())
+async fn declare(connection: &Connection, queue: &str, arguments: FieldTable) -> Result<u32, Error> {
+    Ok(connection.channel().await?.declare(queue, DURABLE, arguments).await?.consumers)
 }
 
 /// Why a message was not sent.
@@ -164,10 +152,6 @@ pub enum NotSent {
     Refused(String),
     /// The connection is gone: whether the broker has it is unknown.
     Lost(String),
-}
-
-fn durable() -> QueueDeclareOptions {
-    QueueDeclareOptions { durable: true, ..Default::default() }
 }
 
 /// None for a classic queue: anything else would not match a queue that BOSS declared.

@@ -1,20 +1,17 @@
 //! AIR over a broker.
 
-use crate::amqp::connection::{Connection, Tls, reason};
-use crate::rpc::{Broken, Carrier, Exchange, Inbox, Message};
-use futures_util::StreamExt;
-use futures_util::future::{join, join_all};
-use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+use crate::amqp::client::{
+    self, AMQPValue, Channel, Connection, Declare, Delivery, Error, FieldTable, Message as Envelope,
+    Properties, Taken, Tls,
 };
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
+use crate::rpc::{Broken, Carrier, Exchange, Inbox, Message};
+use futures_util::future::{join, join_all};
+use futures_util::stream::unfold;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
 
+/// The tag of our consumer on its channel.
+const CONSUMER: &str = "air";
 /// How many requests the broker may have outstanding at one inbox.
 const PREFETCH: u16 = 32;
 
@@ -22,9 +19,7 @@ const PREFETCH: u16 = 32;
 #[derive(Clone)]
 pub struct Air {
     listening: Arc<Connection>,
-    /// One message at a time: a returned message is told of by its order among the confirms, which several that
-    /// are confirmed at once have none of.
-    sending: Arc<Mutex<Channel>>,
+    sending: Channel,
     _sender: Arc<Connection>,
 }
 
@@ -36,24 +31,19 @@ impl Air {
     pub async fn between(listening: Arc<Connection>, sender: Arc<Connection>) -> Result<Self, Broken> {
         let opened = async {
             let channel = sender.channel().await?;
-            let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-            let declare = |exchange: Exchange, kind| {
-                channel.exchange_declare(exchange.name().into(), kind, durable, FieldTable::default())
-            };
             // Sent one after the other, and only then waited for.
             let (confirm, (request, response)) = join(
-                channel.confirm_select(ConfirmSelectOptions::default()),
+                channel.confirm(),
                 join(
-                    declare(Exchange::Request, ExchangeKind::Topic),
-                    declare(Exchange::Response, ExchangeKind::Direct),
+                    channel.declare_exchange(Exchange::Request.name(), "topic"),
+                    channel.declare_exchange(Exchange::Response.name(), "direct"),
                 ),
             )
             .await;
             confirm.and(request).and(response)?;
-            Ok::<_, lapin::Error>(channel)
+            Ok::<_, Error>(channel)
         };
-        let channel = opened.await.map_err(broken)?;
-        Ok(Self { listening, sending: Arc::new(Mutex::new(channel)), _sender: sender })
+        Ok(Self { listening, sending: opened.await.map_err(broken)?, _sender: sender })
     }
 
     /// Connects to the first of these brokers that answers, for as long as one command runs.
@@ -77,78 +67,59 @@ impl Air {
 
 impl Carrier for Air {
     async fn send(&self, exchange: Exchange, message: Message) -> Result<bool, Broken> {
-        let channel = Arc::clone(&self.sending);
-        // On its own, so that a caller that stops waiting does not leave a confirm behind for the next one.
-        let sent = tokio::spawn(async move {
-            let channel = channel.lock().await;
-            let options =
-                BasicPublishOptions { mandatory: exchange == Exchange::Request, ..Default::default() };
-            let (key, properties) = (message.key.as_str().into(), properties(&message));
-            channel
-                .basic_publish(exchange.name().into(), key, options, &message.body, properties)
-                .await?
-                .await
-        });
-        match sent.await {
-            Ok(Ok(Confirmation::Ack(returned))) => Ok(returned.is_none()),
-            Ok(Ok(_)) => Err(Broken("the broker refused the message".into())),
-            Ok(Err(e)) => Err(broken(e)),
-            Err(e) => Err(Broken(e.to_string())),
+        let envelope = Envelope {
+            exchange: exchange.name().to_owned(),
+            properties: properties(&message),
+            key: message.key,
+            mandatory: exchange == Exchange::Request,
+            body: message.body,
+        };
+        match self.sending.publish(envelope).await {
+            Ok(Taken::Yes) => Ok(true),
+            Ok(Taken::Returned) => Ok(false),
+            Ok(Taken::No) => Err(Broken("the broker refused the message".into())),
+            Err(e) => Err(broken(e)),
         }
     }
 
     async fn listen(&self, exchange: Exchange, queue: String, keys: Vec<String>) -> Result<Inbox, Broken> {
         let opened = async {
             let channel = self.listening.channel().await?;
-            let name = || queue.as_str().into();
-            let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-            let none = FieldTable::default;
-            let bind = |key: &String| {
-                let (key, options) = (key.as_str().into(), QueueBindOptions::default());
-                channel.queue_bind(name(), exchange.name().into(), key, options, none())
-            };
-            let no_ack = BasicConsumeOptions { no_ack: exchange == Exchange::Response, ..Default::default() };
+            let own = Declare { exclusive: true, auto_delete: true, ..Declare::default() };
+            let bind = |key| channel.bind(&queue, exchange.name(), key);
             // All sent at once: one round trip.
             let ((declared, limited), (bound, consumer)) = join(
+                join(channel.declare(&queue, own, FieldTable::default()), channel.limit(PREFETCH)),
                 join(
-                    channel.queue_declare(name(), own, none()),
-                    channel.basic_qos(PREFETCH, BasicQosOptions::default()),
-                ),
-                join(
-                    join_all(keys.iter().map(bind)),
-                    channel.basic_consume(name(), "".into(), no_ack, none()),
+                    join_all(keys.iter().map(|key| bind(key))),
+                    channel.consume(&queue, CONSUMER, exchange == Exchange::Response),
                 ),
             )
             .await;
             declared?;
             limited?;
-            bound.into_iter().collect::<lapin::Result<()>>()?;
-            Ok::<_, lapin::Error>((channel, consumer?))
+            bound.into_iter().collect::<Result<(), Error>>()?;
+            consumer
         };
-        let (channel, consumer) = opened.await.map_err(broken)?;
         let acknowledge = exchange == Exchange::Request;
-        let messages = consumer
-            .take_while(|delivery| std::future::ready(delivery.is_ok()))
-            .filter_map(move |delivery| take(delivery.ok(), acknowledge));
-        // The channel closes when the last of its clones is dropped.
-        Ok(Inbox::new(messages, channel))
+        // The channel closes with its consumer, which goes with the stream.
+        let messages = unfold(opened.await.map_err(broken)?, move |mut consumer| async move {
+            let delivery = consumer.next().await?;
+            if acknowledge {
+                // At most once: a request that is begun is not begun again. If the connection is gone, so is the queue.
+                consumer.channel.ack(delivery.tag);
+            }
+            Some((message(delivery), consumer))
+        });
+        Ok(Inbox::new(messages, ()))
     }
 }
 
-async fn take(delivery: Option<Delivery>, acknowledge: bool) -> Option<Message> {
-    let delivery = delivery?;
-    if acknowledge {
-        // At most once: a request that is begun is not begun again. If the connection is gone, so is the queue.
-        let _ = delivery.acker.ack(BasicAckOptions::default()).await;
-    }
-    Some(message(delivery))
+fn broken(e: Error) -> Broken {
+    Broken(e.to_string())
 }
 
-fn broken(e: lapin::Error) -> Broken {
-    Broken(reason(&e))
-}
-
-fn properties(message: &Message) -> BasicProperties {
+fn properties(message: &Message) -> Properties {
     let mut headers = FieldTable::default();
     let mut number = |name: &str, value: i64| {
         headers.insert(name.into(), AMQPValue::LongLongInt(value));
@@ -166,7 +137,7 @@ fn properties(message: &Message) -> BasicProperties {
         headers.insert("from".into(), AMQPValue::LongString(from.as_str().into()));
     }
     let mut properties =
-        BasicProperties::default().with_content_type("application/json".into()).with_headers(headers);
+        Properties::default().with_content_type("application/json".into()).with_headers(headers);
     if let Some(id) = &message.id {
         properties = properties.with_message_id(id.as_str().into());
     }
@@ -190,14 +161,14 @@ fn milliseconds(deadline: Duration) -> i64 {
 }
 
 fn message(delivery: Delivery) -> Message {
-    let text = |text: &Option<lapin::types::ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
+    let text = |text: &Option<client::ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
     let properties = &delivery.properties;
     let header = |name: &str| properties.headers().as_ref().and_then(|headers| headers.inner().get(name));
     let number = |name: &str| header(name).and_then(number);
     let expiration = || text(properties.expiration())?.parse::<u64>().ok();
     let left = number("deadline_ms").and_then(|ms| u64::try_from(ms).ok()).or_else(expiration);
     Message {
-        key: delivery.routing_key.as_str().to_owned(),
+        key: delivery.key,
         id: text(properties.message_id()),
         answers: text(properties.correlation_id()),
         reply_to: text(properties.reply_to()),
@@ -209,7 +180,7 @@ fn message(delivery: Delivery) -> Message {
             Some(AMQPValue::LongString(from)) => Some(from.to_string()),
             _ => None,
         },
-        body: delivery.data,
+        body: delivery.body,
     }
 }
 

@@ -2,18 +2,12 @@
 //!
 //! Unlike [`crate::amqp::link`] it does not survive its broker: whoever runs the command is told and tries again.
 
-use crate::amqp::connection::{Connection, Tls, reason};
-use futures_util::StreamExt;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
-    ConfirmSelectOptions, QueueDeclareOptions,
+use crate::amqp::client::{
+    self, Channel, Connection, Consumer, Declare, Error, FieldTable, Message, Properties, Taken, Tls,
 };
-use lapin::types::{FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Consumer, ErrorKind};
 use std::time::Duration;
 
 const PERSISTENT: u8 = 2;
-const NOT_FOUND: u16 = 404;
 /// How many replies are held at once at the most.
 const PREFETCH: u16 = 5000;
 
@@ -44,7 +38,8 @@ pub struct Line {
 pub struct Delivery {
     /// Its body.
     pub body: Vec<u8>,
-    message: lapin::message::Delivery,
+    tag: u64,
+    channel: Channel,
 }
 
 /// Messages as they come.
@@ -70,12 +65,12 @@ impl Line {
         let connection = Connection::open(url, "skynet", tls).await?;
         let open = async {
             let channel = connection.channel().await?;
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            Ok::<_, lapin::Error>(channel)
+            channel.confirm().await?;
+            Ok::<_, Error>(channel)
         };
         match open.await {
             Ok(channel) => Ok(Self { connection, channel }),
-            Err(e) => Err(format!("cannot use the broker at {}: {}", connection.place, reason(&e))),
+            Err(e) => Err(format!("cannot use the broker at {}: {e}", connection.place)),
         }
     }
 
@@ -85,17 +80,16 @@ impl Line {
     /// # Errors
     /// What the broker says.
     pub async fn publish(&self, queue: &str, body: &[u8]) -> Result<bool, LineError> {
-        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-        let properties = BasicProperties::default()
+        let properties = Properties::default()
             .with_content_type("application/octet-stream".into())
             .with_delivery_mode(PERSISTENT);
-        let sent = async {
-            self.channel.basic_publish("".into(), queue.into(), options, body, properties).await?.await
-        };
-        match sent.await {
-            Ok(Confirmation::Ack(returned)) => Ok(returned.is_none()),
-            Ok(_) => Err(self.trouble("send", "the broker refused the message")),
-            Err(e) => Err(self.trouble("send", reason(&e))),
+        let (key, body) = (queue.to_owned(), body.to_owned());
+        let message = Message { key, mandatory: true, properties, body, ..Message::default() };
+        match self.channel.publish(message).await {
+            Ok(Taken::Yes) => Ok(true),
+            Ok(Taken::Returned) => Ok(false),
+            Ok(Taken::No) => Err(self.trouble("send", "the broker refused the message")),
+            Err(e) => Err(self.trouble("send", e)),
         }
     }
 
@@ -106,16 +100,13 @@ impl Line {
     pub async fn queue(&self, queue: &str) -> Result<Option<Queue>, LineError> {
         // A channel of its own, as the answer "no such queue" closes it.
         let ask = async {
-            let channel = self.connection.channel().await?;
-            let options = QueueDeclareOptions { passive: true, ..Default::default() };
-            let found = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
-            channel.close(200, ShortString::from("asked")).await?;
-            Ok(found)
+            let how = Declare { passive: true, ..Declare::default() };
+            self.connection.channel().await?.declare(queue, how, FieldTable::default()).await
         };
         match ask.await {
-            Ok(queue) => Ok(Some(Queue { ready: queue.message_count(), consumers: queue.consumer_count() })),
-            Err(e) if is_not_found(&e) => Ok(None),
-            Err(e) => Err(self.trouble("look at a queue", reason(&e))),
+            Ok(found) => Ok(Some(Queue { ready: found.messages, consumers: found.consumers })),
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(e) => Err(self.trouble("look at a queue", e)),
         }
     }
 
@@ -127,9 +118,9 @@ impl Line {
         if self.queue(queue).await?.is_some() {
             return Ok(());
         }
-        let options = QueueDeclareOptions { durable: true, ..Default::default() };
-        let declared = self.channel.queue_declare(queue.into(), options, FieldTable::default()).await;
-        declared.map(drop).map_err(|e| self.trouble(&format!("make the queue {queue}"), reason(&e)))
+        let how = Declare { durable: true, ..Declare::default() };
+        let declared = self.channel.declare(queue, how, FieldTable::default()).await;
+        declared.map(drop).map_err(|e| self.trouble(&format!("make the queue {queue}"), e))
     }
 
     /// Declares a durable queue and consumes from it; it goes with its last consumer where `passing`.
@@ -141,20 +132,18 @@ impl Line {
             match self.begin_to_consume(queue, tag, passing).await {
                 Ok(consumer) => return Ok(Deliveries(consumer)),
                 // Its last consumer left between our two steps, and the queue with it.
-                Err(e) if passing && is_not_found(&e) => {}
-                Err(e) => return Err(self.trouble(&format!("consume from {queue}"), reason(&e))),
+                Err(e) if passing && e.is_not_found() => {}
+                Err(e) => return Err(self.trouble(&format!("consume from {queue}"), e)),
             }
         }
     }
 
-    async fn begin_to_consume(&self, queue: &str, tag: &str, passing: bool) -> lapin::Result<Consumer> {
-        let options = QueueDeclareOptions { durable: true, auto_delete: passing, ..Default::default() };
+    async fn begin_to_consume(&self, queue: &str, tag: &str, passing: bool) -> Result<Consumer, Error> {
+        let how = Declare { durable: true, auto_delete: passing, ..Declare::default() };
         let channel = self.connection.channel().await?;
-        channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
-        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-        channel
-            .basic_consume(queue.into(), tag.into(), BasicConsumeOptions::default(), FieldTable::default())
-            .await
+        channel.declare(queue, how, FieldTable::default()).await?;
+        channel.limit(PREFETCH).await?;
+        channel.consume(queue, tag, false).await
     }
 
     /// Closes the line; what was not settled goes back to its queue.
@@ -176,27 +165,20 @@ impl Line {
 impl Deliveries {
     /// The next message; `None` when the line is broken.
     pub async fn next(&mut self) -> Option<Delivery> {
-        let mut message = self.0.next().await?.ok()?;
-        Some(Delivery { body: std::mem::take(&mut message.data), message })
+        let client::Delivery { tag, body, .. } = self.0.next().await?;
+        Some(Delivery { body, tag, channel: self.0.channel.clone() })
     }
 }
 
 impl Delivery {
-    /// Takes the message for good.
-    pub async fn take(self) -> Vec<u8> {
-        // If the line breaks now the message comes once more, to whoever listens then.
-        let _ = self.message.acker.ack(BasicAckOptions::default()).await;
+    /// Takes the message for good. If the line breaks now it comes once more, to whoever listens then.
+    pub fn take(self) -> Vec<u8> {
+        self.channel.ack(self.tag);
         self.body
     }
 
     /// Gives the message back to its queue.
-    pub async fn give_back(self) {
-        let options = BasicNackOptions { requeue: true, ..Default::default() };
-        // If the line breaks it goes back by itself.
-        let _ = self.message.acker.nack(options).await;
+    pub fn give_back(self) {
+        self.channel.give_back(self.tag);
     }
-}
-
-fn is_not_found(e: &lapin::Error) -> bool {
-    matches!(e.kind(), ErrorKind::ProtocolError(e) if e.get_id() == NOT_FOUND)
 }

@@ -1,6 +1,6 @@
 //! What a handler sends besides its replies.
 
-use air::amqp::connection::Tls;
+use air::Tls;
 use air::line::{Line, LineError};
 use config::{Settings, address};
 use pyo3::exceptions::PyRuntimeError;

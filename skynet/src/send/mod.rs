@@ -119,7 +119,7 @@ async fn reply(line: &Line, replies: &mut Deliveries, fei: &Fei) -> Result<Vec<u
     let mut wait = Wait::<Delivery>::new(fei.clone());
     loop {
         while let Some(held) = wait.take_due(Instant::now()) {
-            held.give_back().await;
+            held.give_back();
         }
         let due = wait.next_due().map(tokio::time::Instant::from_std);
         let until_due = async {
@@ -134,8 +134,8 @@ async fn reply(line: &Line, replies: &mut Deliveries, fei: &Fei) -> Result<Vec<u
         };
         let delivery = delivery.ok_or_else(|| line.trouble("wait for the reply", "the connection broke"))?;
         match wait.judge(Instant::now(), &delivery.body) {
-            Verdict::Ours => return Ok(delivery.take().await),
-            Verdict::GiveBack => delivery.give_back().await,
+            Verdict::Ours => return Ok(delivery.take()),
+            Verdict::GiveBack => delivery.give_back(),
             Verdict::Hold(until) => wait.hold(until, delivery),
         }
     }

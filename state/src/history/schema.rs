@@ -68,7 +68,8 @@ pub fn open_to_read(file: &Path) -> rusqlite::Result<Option<Connection>> {
 
 /// `None` where it has no tables yet.
 fn open_read_only(name: &str, flags: OpenFlags) -> rusqlite::Result<Option<Connection>> {
-    let db = Connection::open_with_flags(name, flags)?;
+    // One thread uses it: no lock around each value of each row.
+    let db = Connection::open_with_flags(name, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(PATIENCE)?;
     // Only now is the file looked at.
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;

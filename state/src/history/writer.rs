@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -33,10 +33,29 @@ pub type Say = Box<dyn Fn(String) + Send>;
 /// Writes the history of a participant on a thread of its own.
 #[derive(Debug)]
 pub struct Writer {
-    /// Boxed: the room for those that wait is made, and touched, beforehand.
-    rows: Option<SyncSender<Box<Row>>>,
+    tray: Arc<Tray>,
     thread: Option<JoinHandle<()>>,
     dropped: u64,
+}
+
+/// Rows that wait. The thread is woken for the first of them, not for each.
+#[derive(Debug, Default)]
+struct Tray {
+    rows: Mutex<Waiting>,
+    bell: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    rows: Vec<Row>,
+    /// There will be no more.
+    closed: bool,
+}
+
+impl Tray {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Writer {
@@ -45,20 +64,26 @@ impl Writer {
     /// # Errors
     /// When no thread can be started.
     pub fn start(state: &Path, keep: Duration, say: Say) -> io::Result<Self> {
-        let (rows, inbox) = sync_channel(WAITING);
+        let tray: Arc<Tray> = Arc::default();
         let file = state.join(super::FILE);
         let keep = Micros::try_from(keep.as_micros()).unwrap_or(Micros::MAX);
         let desk =
             Desk { file, keep, say, db: None, batch: vec![], failing: None, again: None, pruned: None };
+        let inbox = Arc::clone(&tray);
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || desk.work(&inbox))?;
-        Ok(Self { rows: Some(rows), thread: Some(thread), dropped: 0 })
+        Ok(Self { tray, thread: Some(thread), dropped: 0 })
     }
 
     /// Takes a row. Never waits; one that finds no room is dropped and counted.
     pub fn write(&mut self, row: Row) {
-        let Some(rows) = &self.rows else { return };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = rows.try_send(Box::new(row)) {
+        let mut waiting = self.tray.lock();
+        if waiting.rows.len() >= WAITING {
             self.dropped += 1;
+            return;
+        }
+        waiting.rows.push(row);
+        if matches!(waiting.rows.len(), 1 | MANY) {
+            self.tray.bell.notify_one();
         }
     }
 
@@ -70,7 +95,8 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.rows = None;
+        self.tray.lock().closed = true;
+        self.tray.bell.notify_one();
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has said so itself.
             let _ = thread.join();
@@ -91,13 +117,10 @@ struct Desk {
 }
 
 impl Desk {
-    fn work(mut self, inbox: &Receiver<Box<Row>>) {
-        while let Some(more) = self.collect(inbox) {
+    fn work(mut self, tray: &Tray) {
+        while self.collect(tray) {
             if self.again.is_none_or(|at| at <= Instant::now()) {
                 self.write();
-            }
-            if !more {
-                break;
             }
         }
         if !self.batch.is_empty() {
@@ -108,26 +131,22 @@ impl Desk {
         }
     }
 
-    /// Collects a batch. False = there will be no more.
-    fn collect(&mut self, inbox: &Receiver<Box<Row>>) -> Option<bool> {
+    /// Collects a batch. False = these were the last.
+    fn collect(&mut self, tray: &Tray) -> bool {
+        let mut waiting = tray.lock();
         if self.batch.is_empty() {
-            match inbox.recv() {
-                Ok(row) => self.batch.push(*row),
-                Err(_) => return None,
-            }
+            let idle = |waiting: &mut Waiting| waiting.rows.is_empty() && !waiting.closed;
+            waiting = tray.bell.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner);
         }
-        let end = Instant::now() + BATCH;
-        loop {
-            if self.batch.len() >= MANY {
-                std::thread::sleep(if self.failing.is_some() { BATCH } else { Duration::ZERO });
-                return Some(true);
-            }
-            match inbox.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(row) => self.batch.push(*row),
-                Err(RecvTimeoutError::Timeout) => return Some(true),
-                Err(RecvTimeoutError::Disconnected) => return Some(false),
-            }
-        }
+        let failing = self.failing.is_some();
+        let more = |waiting: &mut Waiting| !waiting.closed && (failing || waiting.rows.len() < MANY);
+        let waited = tray.bell.wait_timeout_while(waiting, BATCH, more);
+        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let room = if waiting.closed { usize::MAX } else { MANY.saturating_sub(self.batch.len()) };
+        let taken = room.min(waiting.rows.len());
+        self.batch.extend(waiting.rows.drain(..taken));
+        waiting.rows.shrink_to(MANY);
+        !waiting.closed
     }
 
     fn write(&mut self) {

@@ -1,0 +1,124 @@
+//! A connected time: the broker, what is being sent, and what seldom happens.
+
+use super::task::End;
+use super::{Options, Tag};
+use crate::amqp::broker::{Broker, NotSent, Unwell, Work, watch};
+use crate::amqp::carrier::Air;
+use crate::amqp::client::{Channel, Connection};
+use crate::rpc::Broken;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// A consumer that does not last so long is not opened again and again at full speed.
+const LASTING: Duration = Duration::from_secs(1);
+
+/// A connected time.
+pub struct Served {
+    pub broker: Broker,
+    pub work: Option<Work>,
+    pub sending: FuturesUnordered<BoxFuture<'static, (u64, Result<(), NotSent>)>>,
+    pub rare: FuturesUnordered<BoxFuture<'static, Rare>>,
+    /// Why our consumer is being opened again.
+    pub reopening: Option<String>,
+    /// It was cancelled, and all that was on its way has come.
+    pub ended: bool,
+    /// When it was opened.
+    opened: Instant,
+    blocked: watch::Receiver<Option<String>>,
+}
+
+/// What seldom happens.
+pub enum Rare {
+    /// A connection is not there any more.
+    Gone(String),
+    /// The broker is not well, or our consumer is not.
+    Unwell(Unwell),
+    /// The work queue is consumed from again, on a new channel, or cannot be.
+    Reopened(Result<Work, String>),
+    /// AIR can be carried, or cannot.
+    Air(Result<Air, Broken>),
+    /// The broker takes no messages, and why; or takes them again.
+    Blocked(Option<String>),
+}
+
+impl Served {
+    /// Connected just now.
+    pub fn new(broker: Broker, work: Option<Work>, options: &Options) -> Self {
+        let (consuming, publishing) = (Arc::clone(&broker.consuming), Arc::clone(&broker.publishing));
+        let rare = FuturesUnordered::new();
+        rare.push(gone(&consuming));
+        rare.push(gone(&publishing));
+        rare.push(look_after(&broker, options));
+        let blocked = publishing.blocked();
+        rare.push(async { Rare::Air(Air::between(consuming, publishing).await) }.boxed());
+        let served = Self {
+            broker,
+            work,
+            sending: FuturesUnordered::new(),
+            rare,
+            reopening: None,
+            ended: false,
+            opened: Instant::now(),
+            blocked,
+        };
+        served.hear_of_blocking();
+        served
+    }
+
+    /// The channel to settle a delivery on; `None` for one of an earlier channel, which the broker has back.
+    pub fn channel(&self, epoch: u32, tag: Tag) -> Option<&Channel> {
+        self.work.as_ref().filter(|_| tag.epoch == epoch).map(Work::channel)
+    }
+
+    /// Begins to consume again, on a new channel, where the connection is still there.
+    pub fn reopen(&mut self, reason: String, options: &Options) -> Option<End> {
+        if !self.broker.consuming.is_connected() || self.reopening.is_some() {
+            return Some(End::Lost(reason));
+        }
+        self.work = None;
+        self.reopening = Some(reason);
+        let wait = LASTING.saturating_sub(self.opened.elapsed());
+        let opening = Work::open(Arc::clone(&self.broker.consuming), options.clone());
+        let reopened = async move {
+            sleep(wait).await;
+            Rare::Reopened(opening.await)
+        };
+        self.rare.push(reopened.boxed());
+        None
+    }
+
+    /// It is consumed from again; returns why that had ended.
+    pub fn reopened(&mut self, work: Work) -> String {
+        self.work = Some(work);
+        self.ended = false;
+        self.opened = Instant::now();
+        self.reopening.take().unwrap_or_default()
+    }
+
+    /// Waits for the broker to take no messages, or to take them again.
+    pub fn hear_of_blocking(&self) {
+        let mut blocked = self.blocked.clone();
+        let heard = async move {
+            match blocked.changed().await {
+                Ok(()) => Rare::Blocked(blocked.borrow_and_update().clone()),
+                // The connection is gone, which is heard of otherwise.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        self.rare.push(heard.boxed());
+    }
+}
+
+fn gone(connection: &Connection) -> BoxFuture<'static, Rare> {
+    connection.ended().map(|why| Rare::Gone(why.to_string())).boxed()
+}
+
+/// Looks whether all is well, again and again.
+pub fn look_after(broker: &Broker, options: &Options) -> BoxFuture<'static, Rare> {
+    let (consuming, publishing) = (Arc::clone(&broker.consuming), Arc::clone(&broker.publishing));
+    watch(consuming, publishing, options.clone()).map(Rare::Unwell).boxed()
+}
