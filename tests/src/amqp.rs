@@ -147,6 +147,13 @@ impl Client {
         })
     }
 
+    /// Takes the next message of a queue with what the broker says of it, without waiting.
+    pub fn take_whole(&self, queue: &str) -> Option<lapin::message::Delivery> {
+        let options = BasicGetOptions { no_ack: true };
+        let message = self.runtime.block_on(self.channel.basic_get(queue.into(), options)).unwrap();
+        message.map(|message| message.delivery)
+    }
+
     /// Removes all messages of a queue.
     pub fn purge(&self, queue: &str) {
         self.runtime.block_on(self.channel.queue_purge(queue.into(), QueuePurgeOptions::default())).unwrap();

@@ -326,6 +326,22 @@ fn a_program_is_cancelled_by_term_and_killed_if_it_does_not_listen(scene: &Scene
     assert_eq!(exo.out().matches("got TERM").count(), 2, "{}", exo.out());
 }
 
+/// "TERM = Shutdown: stop consuming first …, keep answering status and cancel, let running handlers finish."
+fn a_participant_that_ends_still_answers_for_what_runs(scene: &Scene) {
+    let client = scene.broker.client();
+    let mut exo = scene.start("sizer", WORKER, "");
+    let asks = scene.asks();
+    client.publish("sizer", workitem("w1", "0_0", json!({})));
+    exo.wait_until_it_says("begun w1");
+    asks.status_when_there(scene, "w1");
+    exo.signal(Signal::SIGTERM);
+    exo.wait_until_it_says("taking no more work, 1 in hand");
+    assert_eq!(asks.status(&wfid("w1")).unwrap().workitems[0].state, "running");
+    asks.cancel(&wfid("w1"), false).unwrap();
+    assert_eq!(client.replies().receive_json()["error"]["message"], "Cancelled: by the test");
+    assert_eq!(exo.finish().code, Some(0));
+}
+
 /// A wfid of `#` listens to nobody else's key, and is found by its own.
 fn a_wfid_that_is_a_pattern_is_only_a_name(scene: &Scene) {
     let client = scene.broker.client();
@@ -386,6 +402,7 @@ on_both_brokers!(
     the_engine_cancels_what_runs_here,
     a_workitem_that_waits_can_be_cancelled_too,
     a_program_is_cancelled_by_term_and_killed_if_it_does_not_listen,
+    a_participant_that_ends_still_answers_for_what_runs,
     a_wfid_that_is_a_pattern_is_only_a_name,
     a_participant_that_is_killed_leaves_no_key_behind,
 );
