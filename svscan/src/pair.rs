@@ -81,9 +81,13 @@ impl Pairs {
 
 impl Witness<'_> {
     fn pipe(&self) -> Option<OwnedFd> {
-        let pipe = fds::whole_pipe_of(self.pid, descriptor(self.part)).ok()?;
-        // If it lives now, the pid was its own when the pipe was opened.
-        (!self.pidfd.is_some_and(Pidfd::has_ended)).then_some(pipe)
+        let process = fds::process(self.pid).ok()?;
+        // If it lives now, the pid was its own when its folder was opened, and the pipe in there is its own. That is
+        // kept even when the process ends in this instant: we may be the last one who has it.
+        if self.pidfd.is_some_and(Pidfd::has_ended) {
+            return None;
+        }
+        fds::whole_pipe_of(process, descriptor(self.part)).ok()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Descriptors: pipes that no child inherits, FIFOs, inherited descriptors.
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open, openat, readlinkat};
 use nix::sys::stat::Mode;
 use std::fmt::Display;
 use std::io;
@@ -23,20 +23,30 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// What opening it through /proc reports; EINVAL where it is no pipe.
 pub fn whole_pipe(fd: impl AsFd) -> io::Result<OwnedFd> {
-    whole_pipe_of("self", fd.as_fd().as_raw_fd())
+    whole_pipe_of(process("self")?, fd.as_fd().as_raw_fd())
 }
 
-/// As [`whole_pipe`], for a descriptor of another process.
+/// The folder of a process in /proc. It stays that of this process, also when the pid is given to another.
 ///
 /// # Errors
-/// What opening it through /proc reports; EINVAL where it is no pipe.
-pub fn whole_pipe_of(pid: impl Display, fd: RawFd) -> io::Result<OwnedFd> {
-    let path = format!("/proc/{pid}/fd/{fd}");
+/// ENOENT where there is no process of this pid; what opening it reports.
+pub fn process(pid: impl Display) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(open(format!("/proc/{pid}").as_str(), flags, Mode::empty())?)
+}
+
+/// As [`whole_pipe`], for a descriptor of another [`process`].
+///
+/// # Errors
+/// What opening it through /proc reports, also when the process has ended; EINVAL where it is no pipe.
+pub fn whole_pipe_of(process: impl AsFd, fd: RawFd) -> io::Result<OwnedFd> {
+    let path = format!("fd/{fd}");
     // Looked at first: opening what is no pipe (a terminal, a tape) can have effects.
-    if !std::fs::read_link(&path)?.as_os_str().as_bytes().starts_with(b"pipe:[") {
+    if !readlinkat(process.as_fd(), path.as_str())?.as_bytes().starts_with(b"pipe:[") {
         return Err(Errno::EINVAL.into());
     }
-    open_nonblocking(Path::new(&path), OFlag::O_RDWR)
+    let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    Ok(openat(process.as_fd(), path.as_str(), flags, Mode::empty())?)
 }
 
 /// One end of a [`whole_pipe`], as its reader or writer wants it: blocking.
@@ -92,6 +102,21 @@ pub fn set_cloexec(fd: impl AsFd) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::io::{Read, Write};
+
+    #[test]
+    fn a_pipe_is_had_from_a_process_while_it_lives_and_stays_when_it_ends() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").stdin(reader).spawn().unwrap();
+        let folder = process(child.id()).unwrap();
+        let whole = whole_pipe_of(&folder, 0).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(whole_pipe_of(&folder, 0).is_err());
+        writer.write_all(b"kept").unwrap();
+        let mut buffer = [0; 4];
+        std::fs::File::from(whole).read_exact(&mut buffer).unwrap();
+        assert_eq!(&buffer, b"kept");
+    }
 
     #[test]
     fn what_is_in_a_pipe_stays_while_the_whole_pipe_is_open() {
