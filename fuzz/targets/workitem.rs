@@ -26,7 +26,11 @@ fuzz_target!(|bytes: &[u8]| {
     let error = ErrorInfo { class: "E".into(), message: "m".into(), trace: vec![] };
     let once = with_error(came, &error).expect("what can be answered can carry an error");
     assert_eq!(self::fei(&once).as_ref(), Some(&fei));
-    assert_eq!(with_error(&once, &error).expect("as before"), once, "a second error takes the place of the first");
+    assert_eq!(
+        with_error(&once, &error).expect("as before"),
+        once,
+        "a second error takes the place of the first"
+    );
     if let Ok(reply) = answer::answer(came, &fei, said) {
         assert_eq!(self::fei(&reply), Some(fei), "a program answers the workitem that it was given");
     }
