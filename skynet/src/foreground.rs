@@ -17,10 +17,12 @@ use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use unix::process::{Pidfd, Signal};
 
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+/// When nothing has been written for so long, saving is over.
+const QUIET: Duration = Duration::from_millis(50);
 /// How deep folders of a participant are watched.
 const DEEPEST: usize = 4;
 
@@ -114,7 +116,25 @@ fn changed(before: &mut Print, dir: &Path, waiting: &Waiting) -> Option<String> 
     let differs = |path: &&PathBuf| before.get(*path) != now.get(*path);
     let file = now.keys().chain(before.keys()).find(differs).cloned();
     *before = now;
+    if file.is_some() {
+        settle(before, dir);
+    }
     file.map(|path| path.strip_prefix(dir).unwrap_or(&path).display().to_string())
+}
+
+/// Waits until what is being saved has been saved: editors truncate, write and rename.
+fn settle(before: &mut Print, dir: &Path) {
+    let waiting = Waiting::at_most(QUIET);
+    let _ = look(dir, &waiting);
+    let mut until = Instant::now() + QUIET;
+    while Instant::now() < until {
+        waiting.next();
+        let now = look(dir, &waiting);
+        if now != *before {
+            *before = now;
+            until = Instant::now() + QUIET;
+        }
+    }
 }
 
 fn look(dir: &Path, waiting: &Waiting) -> Print {

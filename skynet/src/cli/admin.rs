@@ -189,6 +189,7 @@ pub enum Change {
     /// Write a setting into the participant's config.exo (boss.conf without a NAME)
     Set {
         /// The setting; dots lead into tables: amqp.url
+        #[arg(add = ArgValueCandidates::new(values::settings))]
         key: String,
         /// Its value, as it would stand in the file; quotes around a text may be left out
         #[arg(allow_hyphen_values = true)]
@@ -197,6 +198,7 @@ pub enum Change {
     /// Take a setting out of the file
     Unset {
         /// The setting; dots lead into tables: amqp.url
+        #[arg(add = ArgValueCandidates::new(values::settings))]
         key: String,
     },
 }

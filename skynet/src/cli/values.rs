@@ -2,6 +2,7 @@
 
 use crate::tree::{Tree, folders};
 use clap_complete::engine::CompletionCandidate;
+use config::schema::{KEYS, Key, Kind};
 use std::time::Duration;
 
 /// `500ms`, `30s`, `5m`, `2h`, `7d`; a bare number is seconds.
@@ -27,9 +28,33 @@ pub fn services_and_installed() -> Vec<CompletionCandidate> {
     services().into_iter().chain(installed.into_iter().map(CompletionCandidate::new)).chain(here).collect()
 }
 
+/// The settings there are, for completion; those of a table by their paths.
+pub fn settings() -> Vec<CompletionCandidate> {
+    let paths = paths(KEYS, "").into_iter();
+    paths.map(|(path, meaning)| CompletionCandidate::new(path).help(Some(meaning.into()))).collect()
+}
+
+fn paths(keys: &[Key], table: &str) -> Vec<(String, &'static str)> {
+    let of = |key: &Key| match key.kind {
+        Kind::Table(inner) | Kind::Open(inner) => paths(inner, &format!("{table}{}.", key.name)),
+        Kind::Fields => vec![],
+        _ => vec![(format!("{table}{}", key.name), key.meaning)],
+    };
+    keys.iter().flat_map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_of_tables_are_completed_by_their_paths() {
+        let paths: Vec<_> = paths(KEYS, "").into_iter().map(|(path, _)| path).collect();
+        for path in ["grace", "amqp.url", "amqp.tls.ca", "notify.command"] {
+            assert!(paths.iter().any(|known| known == path), "{path} is not in {paths:?}");
+        }
+        assert!(!paths.iter().any(|path| path == "amqp" || path == "fields"), "{paths:?}");
+    }
 
     #[test]
     fn a_time_has_a_unit() {
