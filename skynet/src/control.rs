@@ -135,6 +135,7 @@ pub fn reload(tree: &Tree, args: &Names) -> Acted {
     for name in &picked {
         let dir = tree.service(name);
         let service = Service::look(&dir);
+        service.must_be_ours()?;
         let Condition::Up(pid) = service.condition() else {
             let state = crate::status::words(&service);
             return Err(Trouble::Failed(format!(
@@ -161,6 +162,7 @@ pub fn kill(tree: &Tree, args: &Names) -> Acted {
     for name in &picked {
         let dir = tree.service(name);
         let service = Service::look(&dir);
+        service.must_be_ours()?;
         match service.condition() {
             Condition::Up(pid) | Condition::Paused(pid) | Condition::Stopping(pid) => {
                 tell(&dir, "k")?;

@@ -62,7 +62,7 @@ use cli::author::Local;
 use cli::{Cli, Verb, help};
 use std::process::ExitCode;
 use tree::Tree;
-use trouble::Outcome;
+use trouble::{Outcome, Trouble};
 
 const WRONG_USAGE: u8 = 100;
 
@@ -105,39 +105,49 @@ fn perform(cli: Cli) -> Outcome {
         };
     }
     let tree = Tree::choose(cli.system)?;
+    perform_on(&tree, cli).map_err(|trouble| match trouble {
+        Trouble::System(line) if tree.home().is_none() && line.ends_with("Permission denied") => {
+            Trouble::System(format!("{line} (the system's SkyNET is root's: sudo skynet)"))
+        }
+        other => other,
+    })
+}
+
+fn perform_on(tree: &Tree, cli: Cli) -> Outcome {
+    let json = cli.json;
     let (code, services) = match cli.verb {
         Verb::Local(_) => unreachable!("performed above"),
-        Verb::BecomeSvscan => return local::svscan::become_svscan(&tree),
+        Verb::BecomeSvscan => return local::svscan::become_svscan(tree),
         Verb::Generate(args) => return generate::run(&args.dir),
         Verb::New(args) => return new::run(&args, json),
-        Verb::Test(args) => return testing::run(&tree, &args, json),
-        Verb::Run(args) => return foreground::run(&tree, &args),
-        Verb::Send(args) => return send::run(&tree, &args, json),
-        Verb::Launch(args) => return launch::launch(&tree, &args, json),
-        Verb::Register(args) => return launch::register(&tree, &args, json),
-        Verb::Unregister(args) => return launch::unregister(&tree, &args, json),
-        Verb::Wi(args) => return wi::run(&tree, &args, json),
-        Verb::Status(args) => return status::run(&tree, &args, json),
-        Verb::Config(args) => return settings::run(&tree, &args, json),
-        Verb::Doctor => return doctor::run(&tree, json),
-        Verb::Notify(args) => return notify::run(&tree, &args, json),
-        Verb::Queues(args) => return queues::run(&tree, &args, json),
-        Verb::Failed(args) => return failed::run(&tree, &args, json),
-        Verb::History(args) => return history::run(&tree, &args, json),
-        Verb::Trace(args) => return trace::run(&tree, &args, json),
-        Verb::Log(args) => return log::run(&tree, &args, json),
-        Verb::Enable(args) => enable::enable(&tree, &args)?,
-        Verb::Disable(args) => enable::disable(&tree, &args)?,
-        Verb::Start(args) => control::start(&tree, &args)?,
-        Verb::Stop(args) => control::stop(&tree, &args)?,
-        Verb::Restart(args) => control::restart(&tree, &args)?,
-        Verb::Reload(args) => control::reload(&tree, &args)?,
-        Verb::Once(args) => control::once(&tree, &args)?,
-        Verb::Kill(args) => control::kill(&tree, &args)?,
-        Verb::Remove(args) => control::remove(&tree, &args)?,
+        Verb::Test(args) => return testing::run(tree, &args, json),
+        Verb::Run(args) => return foreground::run(tree, &args),
+        Verb::Send(args) => return send::run(tree, &args, json),
+        Verb::Launch(args) => return launch::launch(tree, &args, json),
+        Verb::Register(args) => return launch::register(tree, &args, json),
+        Verb::Unregister(args) => return launch::unregister(tree, &args, json),
+        Verb::Wi(args) => return wi::run(tree, &args, json),
+        Verb::Status(args) => return status::run(tree, &args, json),
+        Verb::Config(args) => return settings::run(tree, &args, json),
+        Verb::Doctor => return doctor::run(tree, json),
+        Verb::Notify(args) => return notify::run(tree, &args, json),
+        Verb::Queues(args) => return queues::run(tree, &args, json),
+        Verb::Failed(args) => return failed::run(tree, &args, json),
+        Verb::History(args) => return history::run(tree, &args, json),
+        Verb::Trace(args) => return trace::run(tree, &args, json),
+        Verb::Log(args) => return log::run(tree, &args, json),
+        Verb::Enable(args) => enable::enable(tree, &args)?,
+        Verb::Disable(args) => enable::disable(tree, &args)?,
+        Verb::Start(args) => control::start(tree, &args)?,
+        Verb::Stop(args) => control::stop(tree, &args)?,
+        Verb::Restart(args) => control::restart(tree, &args)?,
+        Verb::Reload(args) => control::reload(tree, &args)?,
+        Verb::Once(args) => control::once(tree, &args)?,
+        Verb::Kill(args) => control::kill(tree, &args)?,
+        Verb::Remove(args) => control::remove(tree, &args)?,
     };
     if json {
-        status::print_json(&tree, &services)?;
+        status::print_json(tree, &services)?;
     }
     Ok(code)
 }

@@ -17,6 +17,8 @@ pub struct Service {
     pub dir: PathBuf,
     /// Whether a supervise runs there.
     pub supervised: bool,
+    /// Whether that may not be seen: it is another user's.
+    pub hidden: bool,
     /// What supervise says, or said when it last ran.
     pub status: Option<Status>,
     /// Whether it starts by itself: there is no file `down`.
@@ -26,6 +28,8 @@ pub struct Service {
 /// What an operator would say of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
+    /// It is not for us to see.
+    Hidden,
     /// No supervise runs.
     Unsupervised,
     /// It is not running and shall not.
@@ -43,16 +47,32 @@ pub enum Condition {
 impl Service {
     /// Looks at the service directory `dir`.
     pub fn look(dir: &Path) -> Self {
+        let running = client::is_running(dir);
         Self {
             dir: dir.to_owned(),
-            supervised: client::is_running(dir).unwrap_or(false),
+            hidden: running.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied),
+            supervised: running.unwrap_or(false),
             status: client::status(dir).ok(),
             enabled: !dir.join(names::DOWN).exists(),
         }
     }
 
+    /// That it is ours to control.
+    ///
+    /// # Errors
+    /// When it is another user's.
+    pub fn must_be_ours(&self) -> Result<(), Trouble> {
+        match self.hidden {
+            true => Err(cannot("control", self.dir.display())("Permission denied")),
+            false => Ok(()),
+        }
+    }
+
     /// What an operator would say.
     pub fn condition(&self) -> Condition {
+        if self.hidden {
+            return Condition::Hidden;
+        }
         if !self.supervised {
             return Condition::Unsupervised;
         }
@@ -86,7 +106,7 @@ impl Service {
     /// What [`Service::restarts`] will be when it has been started for the first time from now.
     pub fn restarts_once_up(&self) -> u32 {
         match self.condition() {
-            Condition::Unsupervised => 0,
+            Condition::Hidden | Condition::Unsupervised => 0,
             Condition::Up(_) | Condition::Paused(_) => self.restarts(),
             // The first start is no restart.
             Condition::Down | Condition::Restarting if self.has_never_run() => 0,
@@ -165,7 +185,7 @@ mod tests {
 
     fn service(pid: Option<i32>, want: Want, paused: bool) -> Service {
         let status = Status { since: Tai64n::now(), pid, paused, want, more: None };
-        Service { dir: "/x".into(), supervised: true, status: Some(status), enabled: true }
+        Service { dir: "/x".into(), hidden: false, supervised: true, status: Some(status), enabled: true }
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub fn wait_for_supervise(tree: &Tree, name: &str) -> Result<(), Trouble> {
     let parts = [Some(dir.clone()), Some(dir.join(names::LOG)).filter(|log| log.exists())];
     let waiting = Waiting::at_most(NOTICE);
     let _progress = during(format!("waiting until {name} is supervised"));
+    Service::look(&dir).must_be_ours()?;
     let noticed = waiting.until(|| {
         waiting.watch(&dir);
         waiting.watch(&dir.join(names::SUPERVISE));

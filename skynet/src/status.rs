@@ -125,6 +125,9 @@ fn once(tree: &Tree, names: &[String], json: bool) -> Outcome {
     if let Some(trouble) = trouble {
         complain!("note: no lengths of queues: {trouble}");
     }
+    if rows.iter().any(|row| row.condition == Condition::Hidden) {
+        complain!("note: states of services are for their owner and root to see (sudo skynet status)");
+    }
     let all_up = rows.iter().all(|row| matches!(row.condition, Condition::Up(_)));
     Ok(if all_up { ALL_UP } else { SOMETHING_DOWN })
 }
@@ -155,7 +158,7 @@ impl Row {
     fn new(name: &str, service: &Service, queues: &Queues, live: Vec<Live>) -> Self {
         let condition = service.condition();
         let (state, pid, _) = tell(condition);
-        let known = condition != Condition::Unsupervised;
+        let known = !matches!(condition, Condition::Unsupervised | Condition::Hidden);
         let since =
             service.status.as_ref().filter(|_| known).and_then(|status| status.since.to_system_time());
         let queue = queues.of.get(name);
@@ -243,6 +246,7 @@ pub fn state(service: &Service) -> &'static str {
 
 fn tell(condition: Condition) -> (&'static str, Option<i32>, Colour) {
     match condition {
+        Condition::Hidden => ("unknown", None, Colour::Odd),
         Condition::Unsupervised => ("unsupervised", None, Colour::Bad),
         Condition::Down => ("down", None, Colour::Odd),
         Condition::Restarting => ("restarting", None, Colour::Bad),

@@ -418,3 +418,41 @@ fn up_and_down_at_the_same_time_take_turns() {
     assert_eq!(svscans.count(), 1);
     assert!(Path::new(&home.path("run/svscan")).exists());
 }
+
+/// Services are for their owner to see and to control: others are told so, and not that nothing runs.
+#[test]
+fn who_may_not_see_services_is_told_so() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // only root can be somebody else
+    }
+    let home = up();
+    home.service("one", "exec sleep 1000");
+    home.good(&["enable", "./one"]);
+    let program = home.folder.path().join("skynet");
+    assert!(Command::new("cp").arg(bin().join("skynet")).arg(&program).status().unwrap().success());
+    let as_nobody = |words: &[&str]| {
+        let plain = home.command(words);
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).args(words);
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+        let mut command = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.stdin.take();
+        finish(command)
+    };
+    let status = as_nobody(&["status"]);
+    assert!(status.code == Some(3) && status.out.contains("unknown"), "{status:?}");
+    assert!(status.err.contains("for their owner and root to see"), "{status:?}");
+    for words in [
+        &["stop", "one"][..],
+        &["start", "one"],
+        &["restart", "one"],
+        &["kill", "one"],
+        &["reload", "one"],
+        &["disable", "one"],
+    ] {
+        let done = as_nobody(words);
+        assert!(done.code == Some(111) && done.err.lines().count() == 1, "{words:?}: {done:?}");
+        assert!(done.err.contains("Permission denied"), "{words:?}: {done:?}");
+    }
+    home.good(&["status", "one"]);
+}

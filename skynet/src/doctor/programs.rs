@@ -59,6 +59,9 @@ fn python() -> Finding {
 fn supervision(tree: &Tree) -> Finding {
     let Some(home) = tree.home() else {
         let services = tree.services().unwrap_or_default();
+        if services.iter().any(|name| crate::service::Service::look(&tree.service(name)).hidden) {
+            return Finding::warning("svscan", "services are for root to see", "sudo skynet doctor");
+        }
         let supervised =
             services.iter().any(|name| crate::service::Service::look(&tree.service(name)).supervised);
         return match supervised || services.is_empty() {
