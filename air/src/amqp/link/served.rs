@@ -28,7 +28,6 @@ pub struct Served {
     pub ended: bool,
     /// When it was opened.
     opened: Instant,
-    blocked: watch::Receiver<Option<String>>,
 }
 
 /// What seldom happens.
@@ -42,7 +41,7 @@ pub enum Rare {
     /// AIR can be carried, or cannot.
     Air(Result<Air, Broken>),
     /// The broker takes no messages, and why; or takes them again.
-    Blocked(Option<String>),
+    Blocked(Option<String>, watch::Receiver<Option<String>>),
 }
 
 impl Served {
@@ -63,9 +62,8 @@ impl Served {
             reopening: None,
             ended: false,
             opened: Instant::now(),
-            blocked,
         };
-        served.hear_of_blocking();
+        served.hear_of_blocking(blocked);
         served
     }
 
@@ -99,12 +97,14 @@ impl Served {
         self.reopening.take().unwrap_or_default()
     }
 
-    /// Waits for the broker to take no messages, or to take them again.
-    pub fn hear_of_blocking(&self) {
-        let mut blocked = self.blocked.clone();
+    /// Waits for the broker to take no messages, or to take them again: for what this receiver has not seen yet.
+    pub fn hear_of_blocking(&self, mut blocked: watch::Receiver<Option<String>>) {
         let heard = async move {
             match blocked.changed().await {
-                Ok(()) => Rare::Blocked(blocked.borrow_and_update().clone()),
+                Ok(()) => {
+                    let reason = blocked.borrow_and_update().clone();
+                    Rare::Blocked(reason, blocked)
+                }
                 // The connection is gone, which is heard of otherwise.
                 Err(_) => std::future::pending().await,
             }

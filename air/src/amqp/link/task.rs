@@ -245,12 +245,12 @@ impl Task {
             }
             Rare::Air(Ok(air)) => self.emit(Event::Air(air)),
             Rare::Air(Err(Broken(reason))) => self.emit(Event::NoAir { reason }),
-            Rare::Blocked(reason) => {
+            Rare::Blocked(reason, blocked) => {
                 self.emit(match reason {
                     Some(reason) => Event::Blocked { reason },
                     None => Event::Unblocked,
                 });
-                served.hear_of_blocking();
+                served.hear_of_blocking(blocked);
             }
         }
         None
