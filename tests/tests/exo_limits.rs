@@ -146,7 +146,7 @@ fn programs_are_ended_by_both_timeouts() {
         let told = reply["error"]["message"].as_str().unwrap();
         assert!(told.starts_with(message) && (wfid == "hard" || told.ends_with("tidying")), "{told}");
         p.sandbox.wait_until("the program is gone", || {
-            p.sandbox.leftovers().iter().all(|process| !process.words.contains("work"))
+            p.sandbox.leftovers().iter().all(|process| !process.words.contains("./work"))
         });
         assert!(exo.runs() && kinds(&p)[0].0 == kind, "{:?}", kinds(&p));
         assert_eq!(exo.terminate().code, Some(0));

@@ -137,12 +137,9 @@ fn a_running_workitem_tells_how_it_stands_and_is_cancelled(scene: &Scene) {
         matches!(asks.status(&wfid("w1")), Err(Unanswered::NoSuchService(_)))
     });
     assert!(asks.status(&Target::Participant("sizer".into())).unwrap().workitems.is_empty());
-    assert_eq!(client.depth("sizer"), 0);
-    assert!(
-        exo.out().contains("w1: done in ") && exo.out().contains(", answered as cancelled"),
-        "{}",
-        exo.out()
-    );
+    // Both come after the reply that was received above, in their own time.
+    exo.wait_until_it_says(", answered as cancelled");
+    scene.sandbox.wait_until("it is acknowledged", || client.depth("sizer") == 0);
     exo.signal(Signal::SIGTERM);
     assert_eq!(exo.finish().told().0, 0);
 }
@@ -323,7 +320,7 @@ fn a_program_is_cancelled_by_term_and_killed_if_it_does_not_listen(scene: &Scene
         assert_eq!(reply["fei"]["wfid"], name);
         assert_eq!(reply["error"]["message"], "Cancelled: by the test");
     }
-    assert_eq!(exo.out().matches("got TERM").count(), 2, "{}", exo.out());
+    scene.sandbox.wait_until("both were told", || exo.out().matches("got TERM").count() == 2);
 }
 
 /// "TERM = Shutdown: stop consuming first …, keep answering status and cancel, let running handlers finish."
