@@ -3,8 +3,8 @@
 use crate::names;
 use crate::status::{FULL, Status};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
-use std::fs;
+use nix::fcntl::OFlag;
+use std::fs::{self, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use unix::fds::open_nonblocking;
@@ -46,19 +46,10 @@ pub fn send(dir: &Path, letters: &[u8]) -> io::Result<()> {
 pub fn status(dir: &Path) -> io::Result<Status> {
     let bad = |words| io::Error::new(io::ErrorKind::InvalidData, words);
     let file = fs::File::open(dir.join(names::STATUS))?;
-    let (locked, unlocked);
-    let file = match Flock::lock(file, FlockArg::LockSharedNonblock) {
-        Ok(lock) => {
-            locked = lock;
-            &*locked
-        }
-        Err((_, Errno::EAGAIN)) => return Err(bad("stale")),
-        // A file system without locks: nobody can say there that it is stale.
-        Err((file, _)) => {
-            unlocked = file;
-            &unlocked
-        }
-    };
+    // Given back when the file is closed. A file system without locks: nobody can say there that it is stale.
+    if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
+        return Err(bad("stale"));
+    }
     let mut bytes = Vec::with_capacity(FULL);
     file.take(FULL as u64).read_to_end(&mut bytes)?;
     Status::from_bytes(&bytes).ok_or_else(|| bad("bad format"))

@@ -5,9 +5,14 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Where the program was started: relative names of directories count from here.
-pub struct Start(File);
+pub struct Start {
+    place: File,
+    /// Whether the working directory may be another one now.
+    away: bool,
+}
 
 impl Start {
     /// Remembers the working directory.
@@ -15,17 +20,36 @@ impl Start {
     /// # Errors
     /// What opening it reports.
     pub fn here() -> io::Result<Self> {
-        File::open(".").map(Self)
+        Ok(Self { place: File::open(".")?, away: false })
+    }
+
+    /// Goes to `dir`, wherever the program is now. An absolute name needs no way back before.
+    ///
+    /// # Errors
+    /// What going there reports.
+    pub fn go(&mut self, dir: &OsStr) -> io::Result<()> {
+        if self.away && Path::new(dir).is_relative() {
+            self.back()?;
+        }
+        std::env::set_current_dir(dir)?;
+        self.away = true;
+        Ok(())
+    }
+
+    fn back(&mut self) -> io::Result<()> {
+        fchdir(&self.place)?;
+        self.away = false;
+        Ok(())
     }
 
     /// Goes to `dir`, does `work` there and comes back.
     ///
     /// # Errors
     /// What going to `dir` reports; then `work` was not done.
-    pub fn within<T>(&self, dir: &OsStr, work: impl FnOnce() -> T) -> io::Result<T> {
-        std::env::set_current_dir(dir)?;
+    pub fn within<T>(&mut self, dir: &OsStr, work: impl FnOnce() -> T) -> io::Result<T> {
+        self.go(dir)?;
         let result = work();
-        fchdir(&self.0)?;
+        self.back()?;
         Ok(result)
     }
 }

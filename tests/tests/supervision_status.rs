@@ -17,7 +17,23 @@ on_both! {
     svstat_says_what_the_status_bytes_say,
     fault_clock_set_back_svstat_counts_a_time_in_the_future_as_zero,
     svstat_names_what_it_cannot_read,
+    relative_names_count_from_where_svstat_was_started,
     svok_tells_whether_supervise_runs,
+}
+
+fn relative_names_count_from_where_svstat_was_started(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    for name in ["a", "b", "b/c"] {
+        Service::empty(&sandbox, name);
+    }
+    let absolute = sandbox.path("b").display().to_string();
+    let names = ["a", &absolute, "b", "c", "b/c", &absolute, "gone", "a"];
+    let said = sandbox.run("svstat", &names).good();
+    let missing = "unable to chdir: file does not exist";
+    let there = "unable to open supervise/ok: file does not exist";
+    let expected = names
+        .map(|name| format!("{name}: {}\n", if ["c", "gone"].contains(&name) { missing } else { there }));
+    assert_eq!(said, expected.concat());
 }
 
 /// SUPERVISION A1: lock, control, ok 0600; status 0644; supervise/ 0700.

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     if options.dirs.is_empty() {
         return ExitCode::SUCCESS;
     }
-    let start = match Start::here() {
+    let mut start = match Start::here() {
         Ok(start) => start,
         Err(e) => {
             let words = Words(&e).to_string();

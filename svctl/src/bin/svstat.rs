@@ -6,7 +6,7 @@
 
 use servicedir::status::{Status, Want};
 use servicedir::{client, names};
-use std::ffi::OsStr;
+use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
@@ -17,7 +17,7 @@ use unix::tai64n::Tai64n;
 use unix::words::Words;
 
 fn main() -> ExitCode {
-    let start = match Start::here() {
+    let mut start = match Start::here() {
         Ok(start) => start,
         Err(e) => {
             let words = Words(&e).to_string();
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         }
     };
     let mut out = BufWriter::new(io::stdout());
+    let now = Now::look();
     let mut dirs = std::env::args_os().skip(1).peekable();
     let form = match dirs.next_if(|word| word == "-v" || word == "--json") {
         None => Form::Plain,
@@ -34,7 +35,9 @@ fn main() -> ExitCode {
     };
     for dir in dirs {
         // A reader that went away (`| head`) has had what it wanted.
-        if out.write_all(&report(&start, &dir, form)).is_err() {
+        let found =
+            start.go(&dir).map_err(|e| format!("unable to chdir: {}", Words(&e))).and_then(|()| inspect());
+        if report(&mut out, bytes(&dir), form, found, now).is_err() {
             break;
         }
     }
@@ -50,45 +53,36 @@ enum Form {
     Json,
 }
 
-fn report(start: &Start, dir: &OsStr, form: Form) -> Vec<u8> {
-    let found = start.within(dir, inspect).unwrap_or_else(|e| Err(format!("unable to chdir: {}", Words(&e))));
-    let (name, now) = (bytes(dir), Now::look());
-    let text = match (form, found) {
-        (Form::Json, Ok((status, normally_up))) => {
-            return describe::json(name, &status, normally_up, now).into_bytes().with_newline();
-        }
-        (Form::Json, Err(trouble)) => {
-            return describe::json_trouble(name, &trouble).into_bytes().with_newline();
-        }
-        (Form::Plain, Ok((status, normally_up))) => line(&status, normally_up, now.wall),
+/// What is known of a service: its status, and whether it is normally up; or what is to be said instead.
+type Found = Result<(Status, bool), String>;
+
+fn report(out: &mut impl Write, name: &[u8], form: Form, found: Found, now: Now) -> io::Result<()> {
+    if !matches!(form, Form::Json) {
+        out.write_all(name)?;
+        out.write_all(b": ")?;
+    }
+    match (form, found) {
+        (Form::Plain, Ok((status, normally_up))) => writeln!(out, "{}", Line(&status, normally_up, now.wall)),
         (Form::Verbose, Ok((status, normally_up))) => {
-            line(&status, normally_up, now.wall) + &describe::verbose(&status, now)
+            let line = Line(&status, normally_up, now.wall);
+            writeln!(out, "{line}{}", describe::verbose(&status, now))
         }
-        (_, Err(trouble)) => trouble,
-    };
-    [name, b": ", text.as_bytes()].concat().with_newline()
-}
-
-trait Line {
-    fn with_newline(self) -> Self;
-}
-
-impl Line for Vec<u8> {
-    fn with_newline(mut self) -> Self {
-        self.push(b'\n');
-        self
+        (Form::Json, Ok((status, normally_up))) => {
+            writeln!(out, "{}", describe::json(name, &status, normally_up, now))
+        }
+        (Form::Json, Err(trouble)) => writeln!(out, "{}", describe::json_trouble(name, &trouble)),
+        (_, Err(trouble)) => writeln!(out, "{trouble}"),
     }
 }
 
-/// The status of the service directory that is the working directory, and whether it is normally up; or what is to
-/// be said instead.
-fn inspect() -> Result<(Status, bool), String> {
+/// What is found in the working directory.
+fn inspect() -> Found {
     let normally_up = match fs::metadata(names::DOWN) {
         Ok(_) => false,
         Err(e) if e.kind() == ErrorKind::NotFound => true,
         Err(e) => return Err(format!("unable to stat down: {}", Words(&e))),
     };
-    let here = Path::new(".");
+    let here = Path::new("");
     match client::knock(here) {
         Ok(()) => {}
         Err(e) if client::nobody_reads(&e) => return Err("supervise not running".into()),
@@ -101,26 +95,28 @@ fn inspect() -> Result<(Status, bool), String> {
     Ok((status, normally_up))
 }
 
-/// The line for a status, in the words and the order of daemontools.
-fn line(status: &Status, normally_up: bool, now: Tai64n) -> String {
-    let seconds = status.since.age_at(now).as_secs();
-    let mut line = match status.pid {
-        // daemontools reads the pid without a sign.
-        Some(pid) => format!("up (pid {}) {seconds} seconds", pid.cast_unsigned()),
-        None => format!("down {seconds} seconds"),
-    };
-    let up = status.pid.is_some();
-    let remarks = [
-        (up && !normally_up, ", normally down"),
-        (!up && normally_up, ", normally up"),
-        (up && status.paused, ", paused"),
-        (!up && status.want == Want::Up, ", want up"),
-        (up && status.want == Want::Down, ", want down"),
-    ];
-    for (_, remark) in remarks.iter().filter(|(applies, _)| *applies) {
-        line.push_str(remark);
+/// The line for a status, normally up or not, at a time: in the words and the order of daemontools.
+struct Line<'a>(&'a Status, bool, Tai64n);
+
+impl Display for Line<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(status, normally_up, now) = *self;
+        let seconds = status.since.age_at(now).as_secs();
+        match status.pid {
+            // daemontools reads the pid without a sign.
+            Some(pid) => write!(f, "up (pid {}) {seconds} seconds", pid.cast_unsigned())?,
+            None => write!(f, "down {seconds} seconds")?,
+        }
+        let up = status.pid.is_some();
+        let remarks = [
+            (up && !normally_up, ", normally down"),
+            (!up && normally_up, ", normally up"),
+            (up && status.paused, ", paused"),
+            (!up && status.want == Want::Up, ", want up"),
+            (up && status.want == Want::Down, ", want down"),
+        ];
+        remarks.iter().filter(|(applies, _)| *applies).try_for_each(|(_, remark)| f.write_str(remark))
     }
-    line
 }
 
 #[cfg(test)]
@@ -140,9 +136,9 @@ mod tests {
             (None, true, Want::Nothing, true, "down 7 seconds, normally up"),
         ] {
             let status = Status { since: at(100), pid, paused, want, more: None };
-            assert_eq!(line(&status, normally_up, at(107)), expected);
+            assert_eq!(Line(&status, normally_up, at(107)).to_string(), expected);
         }
         let future = Status { since: at(100), pid: None, paused: false, want: Want::Down, more: None };
-        assert_eq!(line(&future, false, at(7)), "down 0 seconds");
+        assert_eq!(Line(&future, false, at(7)).to_string(), "down 0 seconds");
     }
 }
