@@ -1,12 +1,15 @@
 //! multilog killed with -9 at random moments, while numbered lines come as fast as they go: what may be missing
 //! then is what one read held, nothing comes twice or out of its order, and the pipe goes to the next multilog.
 //!
+//! And a line of a gigabyte.
+//!
 //! SKYNET_CHAOS_SECONDS (default 6) says how long, SKYNET_CHAOS_SEED makes the same choices again.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 mod multilog;
 
 use multilog::old_logs;
+use std::fs;
 use std::io::{PipeReader, PipeWriter, Write};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +44,29 @@ fn fault_multilog_killed_at_any_moment_loses_at_most_one_read() {
         "multilog killed: {kills} kills, {written} lines, {lost:?} of them lost (SKYNET_CHAOS_SEED={seed})"
     );
     assert!(kills as u64 > time.as_secs() * 2, "{kills} kills are too few to tell");
+}
+
+/// "that write a gigabyte without a newline": memory does not grow with the line. A gigabyte in a minute of chaos.
+#[test]
+fn fault_line_of_a_gigabyte_is_cut_where_each_log_is_full() {
+    const LOG: u64 = 16_777_215;
+    let bytes = 1_000_000_000 / 60 * chaos::time(6).as_secs().min(60);
+    let sandbox = Sandbox::new();
+    let place = multilog::memory_folder();
+    let log = place.path().display().to_string() + "/log";
+    for (label, length) in [("x", 0), ("t", 26)] {
+        // Address space of 10 MiB, the program included.
+        let script = format!(
+            "head -c {bytes} /dev/zero | (ulimit -v 10240; exec multilog {label} s{LOG} n2 {log}{label})"
+        );
+        assert_eq!(sandbox.run("sh", &["-c", &script]).told(), (0, "", ""), "{script}");
+        let mut sizes: Vec<_> = fs::read_dir(format!("{log}{label}")).unwrap().flatten().collect();
+        sizes.sort_by_key(fs::DirEntry::file_name);
+        let sizes: Vec<_> = sizes.iter().map(|entry| entry.metadata().unwrap().len()).collect();
+        // The old log, current, lock and state; a newline ends the line.
+        assert_eq!(sizes, [LOG, (bytes + length + 1) % LOG, 0, 0], "{script}");
+    }
+    println!("multilog took two lines of {bytes} bytes");
 }
 
 /// The service: numbered lines, in pieces and with pauses, until it is over.
