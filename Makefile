@@ -5,7 +5,7 @@ OUT     := target/skynet
 SMALL   := svscan supervise multilog svctl
 TOOLS   := envdir fghack pgrphack readproctitle setlock softlimit svscanboot tai64n tai64nlocal
 SMALLFLAGS := -C target-feature=+crt-static -C relocation-model=static
-DYNAMIC := setuidgid envuidgid exo skynet skynet-broker
+BENCHES := thousand pairs svstat latency multilog history many exo broker
 
 .PHONY: help build demo test chaos bench fuzz lint doc clean
 
@@ -34,7 +34,10 @@ demo: build ## shows the main job on real input, in this terminal
 	@demo/need-python
 	@python3 demo/demo.py
 
-bench: build ## ours beside the peers, as tables (BENCH: thousand pairs latency multilog many; exo beside Celery and others, broker beside RabbitMQ)
+bench: ## ours beside the peers, as tables (BENCH: thousand pairs svstat latency multilog history many; exo beside Celery and others, broker beside RabbitMQ)
+	@unknown='$(filter-out $(BENCHES),$(BENCH))'; [ -z "$$unknown" ] || \
+	    { echo "bench: fatal: no group called $$unknown (there are $(BENCHES))" >&2; exit 100; }
+	@$(MAKE) --no-print-directory build
 ifeq ($(BENCH),exo)
 	tests/setup packages workers
 	cargo build --quiet --release -p air --example bare_lapin

@@ -2,6 +2,7 @@
 //! turns.
 
 use crate::peer::{Kind, Peer};
+use crate::progress::doing;
 use crate::table::{Goal, Row, Table, median, quantile};
 use crate::tree::{Services, Stamp, Tree, has_ended, now, spawn};
 use crate::{Bench, size};
@@ -45,7 +46,8 @@ pub fn latency(bench: &Bench) -> io::Result<()> {
     let runners = Peer::all(bench, &KINDS).into_iter().map(|peer| Runner::start(bench, &peer));
     let mut runners: Vec<Runner> = runners.collect::<io::Result<_>>()?;
     let table = Table::new(&format!("ms, median of {samples}"), &COLUMNS);
-    for _ in 0..samples {
+    for sample in 0..samples {
+        doing(format!("kills for the {sample}th time"));
         runners.iter_mut().try_for_each(Runner::kill)?;
     }
     print(&table, &runners, "from kill -9 until it runs again", "floor", Goal::AtMostOf(1.2), |t| {
@@ -54,6 +56,7 @@ pub fn latency(bench: &Bench) -> io::Result<()> {
     print(&table, &runners, "... 90 of 100 are below", "floor", Goal::None, |t| quantile(&t.restart, 0.9));
     runners.retain(|runner| runner.tree.peer.kind != Kind::Floor);
     for sample in 0..samples {
+        doing(format!("tells them for the {sample}th time"));
         // Those that take a second need not be waited for so often.
         let soon = sample < samples.div_ceil(4);
         runners.iter_mut().try_for_each(|runner| runner.control(soon))?;

@@ -2,11 +2,10 @@
 //! 16 MiB, beside `cat`.
 
 use crate::peer::{Kind, Peer};
+use crate::progress::doing;
 use crate::table::{Goal, Row, Table, median};
 use crate::{Bench, process, size};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -63,8 +62,9 @@ pub fn multilog(bench: &Bench) -> io::Result<()> {
         ("disk, with labels", &bench.disk, Task::Labels, 0.5),
     ] {
         let mut runs: BTreeMap<&str, Vec<Run>> = BTreeMap::new();
-        for _ in 0..rounds {
+        for round in 0..rounds {
             for writer in &writers {
+                doing(format!("{what}: {}, {} of {rounds}", writer.label, round + 1));
                 let run = writer.run(task, &input, place)?;
                 runs.entry(writer.label).or_default().push(run);
             }
@@ -140,20 +140,20 @@ impl Writer {
         // What earlier runs left to write is not this one's business.
         nix::unistd::sync();
         let mut command = self.command(task, dir.path())?;
-        let before = computed_by_children()?;
+        let before = process::computed_by_children()?;
         let (read, write) = unix::fds::pipe()?;
         let mut feeder = feed(input, write)?;
         let begun = Instant::now();
         let status = command.stdin(Stdio::from(read)).stderr(Stdio::null()).status()?;
         let seconds = begun.elapsed().as_secs_f64();
-        let computed = computed_by_children()? - before;
+        let computed = process::computed_by_children()? - before;
         // The reader's end is closed: it has ended, or does so now.
         drop(command);
         feeder.wait()?;
         if !status.success() {
             return Err(io::Error::other(format!("{} ended with {status}", self.label)));
         }
-        Ok(Run { seconds, computed, with_feeder: computed_by_children()? - before })
+        Ok(Run { seconds, computed, with_feeder: process::computed_by_children()? - before })
     }
 
     /// The most memory (KiB) it had when it had written the input and waits for more.
@@ -185,13 +185,6 @@ fn feed(input: &Path, pipe: OwnedFd) -> io::Result<std::process::Child> {
 
 fn has_input(pipe: &OwnedFd) -> bool {
     poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
-}
-
-/// Seconds that the children which have ended and been waited for have computed.
-fn computed_by_children() -> io::Result<f64> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
 /// Lines as a participant writes them, always the same: how many bytes.

@@ -6,22 +6,29 @@
 //! | `peer.rs` | what is compared, and how it is started and told |
 //! | `tree.rs` | a running tree of services |
 //! | `process.rs` | what /proc says of processes |
-//! | `thousand.rs` | a thousand services, and more: start, memory, idleness, svstat |
+//! | `thousand.rs` | a thousand services, and more: start, memory, idleness |
+//! | `svstat.rs` | the state of a thousand services |
 //! | `latency.rs` | how soon a command takes effect and a killed service is back |
 //! | `logging.rs` | log writers |
+//! | `history.rs` | the history of a million workitems |
 //! | `table.rs` | figures, ratios, goals |
+//! | `progress.rs` | what is being done |
 //!
 //! Peers that are not there are missing in the tables; that is said once.
 //!
 //! Sizes are environment variables: `SERVICES` (1000), `IDLE` seconds (11), `ROUNDS` (3), `SAMPLES` (40) of each latency,
-//! `MIB` (256) of log, `DISK` a folder on a disk (target), `MANY` (10000) services of the group `many`, `MANYPAIRS` (1000).
+//! `MIB` (256) of log, `DISK` a folder on a disk (target), `ROWS` (1000000) of a history, `MANY` (10000) services of the
+//! group `many`, `MANYPAIRS` (1000).
 #![forbid(unsafe_code)]
 
 mod guard;
+mod history;
 mod latency;
 mod logging;
 mod peer;
 mod process;
+mod progress;
+mod svstat;
 mod table;
 mod thousand;
 mod tree;
@@ -45,14 +52,16 @@ pub struct Bench {
 type Group = fn(&Bench) -> io::Result<()>;
 
 /// The groups; the last one only where it is asked for: it takes its time.
-const GROUPS: [(&str, Group); 5] = [
+const GROUPS: [(&str, Group); 7] = [
     ("thousand", thousand::thousand),
     ("pairs", thousand::pairs),
+    ("svstat", svstat::svstat),
     ("latency", latency::latency),
     ("multilog", logging::multilog),
+    ("history", history::history),
     ("many", thousand::many),
 ];
-const USUAL: usize = 4;
+const USUAL: usize = 6;
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -88,7 +97,9 @@ fn bench([place, disk]: [PathBuf; 2], wanted: &[String]) -> io::Result<()> {
         let is_wanted =
             if wanted.is_empty() { i < USUAL } else { wanted.iter().any(|wanted| wanted == name) };
         if is_wanted {
-            group(&bench).map_err(|e| io::Error::new(e.kind(), format!("{name}: {e}")))?;
+            let ended = group(&bench);
+            progress::done();
+            ended.map_err(|e| io::Error::new(e.kind(), format!("{name}: {e}")))?;
         }
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! What /proc says of processes. Those that are gone meanwhile say nothing.
 
-use std::fs;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use std::{fs, io};
 
 /// The children of a process.
 pub fn children(pid: i32) -> Vec<i32> {
@@ -47,4 +49,14 @@ pub fn runnable() -> u64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let running = text.split(' ').nth(3).and_then(|word| word.split('/').next()?.parse().ok());
     running.unwrap_or(0)
+}
+
+/// Seconds that the children which have ended and been waited for have computed.
+///
+/// # Errors
+/// What asking for it reports.
+pub fn computed_by_children() -> io::Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }

@@ -1,7 +1,9 @@
 //! Tables: a figure per column, in parentheses its ratio to the figure of the row's base; the goal and whether it is
 //! reached.
 
+use crate::progress::done;
 use std::collections::BTreeMap;
+use std::fs;
 
 const WHAT: usize = 44;
 const CELL: usize = 17;
@@ -39,13 +41,17 @@ impl Table {
     /// Prints the heading. The first column is ours.
     pub fn new(title: &str, columns: &'static [&'static str]) -> Self {
         let heads: String = columns.iter().map(|column| format!("{column:>CELL$}")).collect();
-        println!("\n{title:<WHAT$}{heads}  goal");
+        done();
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').next().unwrap_or_default();
+        println!("\n{title:<WHAT$}{heads}  goal (load {load})");
         Self(columns)
     }
 
     /// Prints a row.
     pub fn row(&self, row: &Row) {
         let cells: String = self.0.iter().map(|column| format!("{:>CELL$}", row.cell(column))).collect();
+        done();
         println!("{:<WHAT$}{cells}  {}", row.what, row.verdict(self.0[0]));
     }
 }

@@ -1,8 +1,9 @@
-//! A thousand services, and more: time until all run, memory, idleness, svstat, the end.
+//! A thousand services, and more: time until all run, memory, idleness, the end.
 
 use crate::peer::{Kind, Peer};
+use crate::progress::doing;
 use crate::table::{Goal, Row, Table, median};
-use crate::tree::{Services, Stamp, Tree, now, spawn};
+use crate::tree::{Services, Stamp, Tree, now};
 use crate::{Bench, process, size};
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +17,7 @@ const BASE: &str = "daemontools";
 
 type Figures = BTreeMap<&'static str, Vec<f64>>;
 
-/// Start, memory, idleness and svstat of services without loggers.
+/// Start, memory and idleness of services without loggers.
 ///
 /// # Errors
 /// What a tree reports.
@@ -29,14 +30,13 @@ pub fn thousand(bench: &Bench) -> io::Result<()> {
         Row::new("... held against daemontools", BASE, Goal::AtMostOf(0.75)),
         Row::new(format!("wake-ups in {} idle seconds", size("IDLE", 11)?), BASE, Goal::AtMost(0.0)),
         Row::new("ms of CPU in that time", BASE, Goal::None),
-        Row::new("ms for the state of all (svstat, sv status)", BASE, Goal::AtMostOf(1.0)),
     ];
     let mut starts = Figures::new();
     for peer in &peers {
         let (mut tree, services) = started(bench, peer, Services::Scripts, number, &mut starts)?;
-        let at_rest = AtRest::of(&mut tree, &services, number)?;
-        for (row, figure) in rows.iter_mut().zip(at_rest.figures()) {
-            figure.into_iter().for_each(|figure| row.put(peer.kind.label(), figure));
+        let AtRest { memory, wakes, computed } = AtRest::of(&mut tree, &services, number)?;
+        for (row, figure) in rows.iter_mut().zip([memory, memory, wakes, computed]) {
+            row.put(peer.kind.label(), figure);
         }
     }
     rows.iter().for_each(|row| table.row(row));
@@ -91,11 +91,12 @@ pub fn many(bench: &Bench) -> io::Result<()> {
             let (mut tree, stamps) = started?;
             let label = peer.kind.label();
             let at_rest = AtRest::of(&mut tree, &stamps, number)?;
+            doing(format!("{label} ends"));
             let begun = now();
             tree.end()?;
             let end = (now() - begun).as_secs_f64();
             let start = starts.values().flatten().copied().next().unwrap_or_default();
-            let AtRest { memory, wakes, computed, .. } = at_rest;
+            let AtRest { memory, wakes, computed } = at_rest;
             let memory = memory * number as f64 / stamps.len() as f64;
             let figures = [start, most as f64, memory, wakes, computed, end];
             rows.iter_mut().zip(figures).for_each(|(row, figure)| row.put(label, figure));
@@ -119,6 +120,7 @@ fn started(
     number: usize,
     starts: &mut Figures,
 ) -> io::Result<(Tree, Vec<Stamp>)> {
+    doing(format!("{} starts {number} services", peer.kind.label()));
     let mut tree = Tree::start(bench, peer, services, number)?;
     let stamps = tree.running(if services == Services::Pairs { 2 * number } else { number })?;
     let last = stamps.iter().map(|stamp| stamp.at).max().unwrap_or_default();
@@ -132,12 +134,12 @@ struct AtRest {
     memory: f64,
     wakes: f64,
     computed: f64,
-    status: Option<f64>,
 }
 
 impl AtRest {
     fn of(tree: &mut Tree, services: &[Stamp], number: usize) -> io::Result<Self> {
         // Until what the start still brings is over: a service counts as up after a second.
+        doing(format!("{} rests", tree.peer.kind.label()));
         thread::sleep(Duration::from_secs(3));
         let supervisors = tree.supervisors(services);
         let sum = |of: fn(i32) -> u64| supervisors.iter().map(|pid| of(*pid)).sum::<u64>();
@@ -145,26 +147,8 @@ impl AtRest {
         let (wakes, computed) = (sum(process::sleeps), sum(process::computed));
         thread::sleep(Duration::from_secs(size("IDLE", 11)? as u64));
         let (wakes, computed) = (sum(process::sleeps) - wakes, sum(process::computed) - computed);
-        let status = status(tree, number)?;
-        Ok(Self { memory, wakes: wakes as f64, computed: computed as f64 / 1e6, status })
+        Ok(Self { memory, wakes: wakes as f64, computed: computed as f64 / 1e6 })
     }
-
-    fn figures(&self) -> [Option<f64>; 5] {
-        [Some(self.memory), Some(self.memory), Some(self.wakes), Some(self.computed), self.status]
-    }
-}
-
-/// Milliseconds for the state of all services.
-fn status(tree: &Tree, number: usize) -> io::Result<Option<f64>> {
-    let dirs = tree.services(number);
-    let mut times = vec![];
-    for _ in 0..11 {
-        let Some(mut command) = tree.peer.status(&dirs) else { return Ok(None) };
-        let begun = now();
-        spawn(&mut command)?.wait()?;
-        times.push((now() - begun).as_secs_f64() * 1000.0);
-    }
-    Ok(Some(median(&times)))
 }
 
 /// Does something, and says how many threads of this machine ran or wanted to at most meanwhile.

@@ -136,34 +136,3 @@ fn a_locked_file_is_waited_for_and_said() {
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(count(state.path()), 1);
 }
-
-/// The figure of NUMBERS: run with `cargo test --release -p state -- --ignored --nocapture million`.
-#[test]
-#[ignore = "a measurement, not a test"]
-fn stats_over_a_million_rows() {
-    let state = tempfile::tempdir().unwrap();
-    let mut db = schema::open(&state.path().join("history.db")).unwrap();
-    for thousand in 0..1000 {
-        let rows: Vec<_> = (0..1000).map(|n| row(thousand * 1000 + (n * 7919) % 1000)).collect();
-        insert(&mut db, &rows).unwrap();
-    }
-    for filter in [Filter::default(), Filter { participant: Some("sizer".into()), ..Filter::default() }] {
-        for _ in 0..3 {
-            let (begun, cpu) = (Instant::now(), cpu());
-            let stats = History::open(state.path()).unwrap().unwrap().stats(&filter).unwrap();
-            let cpu = self::cpu() - cpu;
-            println!(
-                "{} rows: {} ms, {cpu} ms of CPU ({filter:?})",
-                stats.count,
-                begun.elapsed().as_millis()
-            );
-        }
-    }
-}
-
-/// Milliseconds of CPU that this process has used.
-fn cpu() -> u64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    10 * (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap())
-}
