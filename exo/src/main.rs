@@ -82,7 +82,11 @@ fn run(config: &Path) -> Result<(), String> {
         unix::privileges::forbid_new().map_err(|e| format!("cannot set no_new_privs: {e}"))?;
     }
     withhold(&mut settings);
-    if settings.exec.is_empty() { become_python(&settings, environment) } else { work(settings, environment) }
+    if settings.exec.is_empty() {
+        become_python(&settings, config, environment)
+    } else {
+        work(settings, environment)
+    }
 }
 
 /// What root would read or execute: the settings' files, the handler, the interpreter or program.
@@ -110,20 +114,27 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Executes the interpreter, with our packages first on its path. Returns only on failure.
-fn become_python(settings: &Settings, environment: identity::Environment) -> Result<(), String> {
+fn become_python(
+    settings: &Settings,
+    config: &Path,
+    environment: identity::Environment,
+) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|e| format!("cannot find my own program: {e}"))?;
     let packages = own.ancestors().nth(2).unwrap_or(Path::new("/")).join("python");
     let secret = serde_json::to_vec(settings).map_err(|e| format!("cannot hand over the settings: {e}"))?;
     let secret =
         unix::secret::hand_over(&secret).map_err(|e| format!("cannot hand over the settings: {e}"))?;
     let fd = secret.as_raw_fd();
-    // With -c the first place on the path is the working directory: ours takes it over.
-    let script = "import sys; sys.path[0] = sys.argv.pop(1); import _skynet; \
-                  sys.exit(_skynet.run(int(sys.argv.pop(1))))";
+    // With -c the first place on the path is the working directory: ours takes it over. What is left of the arguments
+    // is what a handler expects of them, and what ps shows: the program and its configuration file.
+    let script = "import sys; sys.path[0] = sys.argv[1]; import _skynet; fd = int(sys.argv[2]); \
+                  del sys.argv[:3]; sys.exit(_skynet.run(fd))";
     let error = Command::new(&settings.python)
         .args(["-u", "-c", script])
         .arg(packages)
         .arg(fd.to_string())
+        .arg(&own)
+        .arg(config)
         .envs(environment)
         .exec();
     Err(format!("cannot run {}: {error}", settings.python))

@@ -286,3 +286,23 @@ class ParticipantHandler(object):
         json!({"HOME": "/tmp/elsewhere", "FIRST": "shared", "SECOND": "own", "http_proxy": proxy})
     );
 }
+
+/// Handlers of the original find exo's arguments in `sys.argv`: the program, and the configuration file.
+#[test]
+fn a_handler_finds_the_configuration_file_in_the_arguments() {
+    let handler = "
+import sys
+class ParticipantHandler(object):
+    def handle_wi(self, wid):
+        wid.fields.argv = sys.argv
+";
+    let p = Participant::on_skynet(handler, "");
+    let client = p.broker.client();
+    let _exo = p.start();
+    client.publish("sizer", workitem("w1", json!({})));
+    let argv = client.replies().receive_json()["fields"]["argv"].clone();
+    let argv: Vec<PathBuf> = serde_json::from_value(argv).unwrap();
+    assert_eq!(argv.len(), 2, "{argv:?}");
+    assert_eq!(argv[0].file_name().unwrap(), "exo");
+    assert_eq!(argv[1].file_name().unwrap(), "config.exo");
+}

@@ -6,8 +6,8 @@ class FlowExpressionId(object):
 
     CHILD_SEP = "_"
 
-    def __init__(self, fei):
-        self._h = fei if isinstance(fei, dict) else {}
+    def __init__(self, h):
+        self._h = h if isinstance(h, dict) else {}
 
     @property
     def expid(self):
@@ -46,9 +46,9 @@ class FlowExpressionId(object):
         """expid!subid!wfid"""
         return self.sid
 
-    def direct_child(self, other):
+    def direct_child(self, other_fei):
         """Whether the other is a child of this expression, of the same process and copy."""
-        other = FlowExpressionId(other._h if isinstance(other, FlowExpressionId) else other)
+        other = FlowExpressionId(other_fei._h if isinstance(other_fei, FlowExpressionId) else other_fei)
         same = all(getattr(self, name) == getattr(other, name) for name in ("subid", "wfid", "engine_id"))
         return same and str(other.expid).rpartition(self.CHILD_SEP)[0] == self.expid
 

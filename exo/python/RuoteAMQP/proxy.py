@@ -26,8 +26,8 @@ class DictAttrProxy(object):
 
     __slots__ = (_OWN,)
 
-    def __init__(self, target=None):
-        object.__setattr__(self, _OWN, {} if target is None else bare(target))
+    def __init__(self, d=None):
+        object.__setattr__(self, _OWN, {} if d is None else bare(d))
 
     def as_dict(self):
         """The dict itself."""
@@ -76,7 +76,9 @@ class DictAttrProxy(object):
     def __ne__(self, other):
         return not self == other
 
-    __hash__ = None
+    def __hash__(self):
+        # The content changes, and equal ones have to have the same.
+        return hash(DictAttrProxy)
 
     def __repr__(self):
         return repr(self.as_dict())

@@ -44,15 +44,15 @@ class Workitem(object):
     _spelled = False
     _on_progress = None
 
-    def __init__(self, source=None):
-        if isinstance(source, (str, bytes, bytearray)):
-            source, self._spelled = numbers.loads(source)
-        if source is None:
-            source = {}
-        if not isinstance(source, dict):
-            raise ValueError("a workitem is a JSON object, not %s" % type(source).__name__)
-        self._h = source
-        fields = source.setdefault("fields", {})
+    def __init__(self, msg=None):
+        if isinstance(msg, (str, bytes, bytearray)):
+            msg, self._spelled = numbers.loads(msg)
+        if msg is None:
+            msg = {}
+        if not isinstance(msg, dict):
+            raise ValueError("a workitem is a JSON object, not %s" % type(msg).__name__)
+        self._h = msg
+        fields = msg.setdefault("fields", {})
         if not isinstance(fields, dict):
             raise ValueError("the fields of a workitem are a JSON object, not %s" % type(fields).__name__)
         if fields.get("params") is None:
@@ -178,17 +178,20 @@ class Workitem(object):
     lf = lookup
 
     def set_field(self, key, value):
-        """Sets the field at a path like "a.b"; makes the dicts on the way. List places by number."""
+        """Sets the field at a path like "a.b"; makes the dicts on the way. List places by number. TypeError where there
+        is a value on the way that has nothing below it: it would be lost."""
         names = key.split(".")
         place = self._h["fields"]
-        for name in names[:-1]:
+        for i, name in enumerate(names):
             if isinstance(place, list):
-                place = place[int(name)]
-                continue
-            if not isinstance(place.get(name), (dict, list)):
+                name = int(name)
+            elif not isinstance(place, dict):
+                raise TypeError("cannot set the field %s: %s is a %s" % (key, ".".join(names[:i]), type(place).__name__))
+            if i == len(names) - 1:
+                place[name] = bare(value)
+            elif isinstance(place, dict) and place.get(name) is None:
                 place[name] = {}
             place = place[name]
-        place[int(names[-1]) if isinstance(place, list) else names[-1]] = bare(value)
 
     def to_h(self):
         """The dict itself."""
@@ -217,7 +220,9 @@ class Workitem(object):
     def __ne__(self, other):
         return not self == other
 
-    __hash__ = None
+    def __hash__(self):
+        # What it is the work of stays as it is, while its content changes.
+        return hash(self.sid)
 
     def __getstate__(self):
         state = dict(self.__dict__)

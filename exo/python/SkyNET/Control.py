@@ -2,9 +2,9 @@
 
 
 class _Ctrl(object):
-    def __init__(self, message=None):
+    def __init__(self, msg=None):
         #: "start", "stop", "die", "status" or "cancel".
-        self.message = message
+        self.message = msg
 
     def start(self):
         """Whether this is "start"."""

@@ -1,5 +1,6 @@
 """The exoskeleton: what stands between SkyNET and a handler. Most participants never see it."""
 
+from RuoteAMQP.proxy import DictAttrProxy
 from SkyNET.Control import ParticipantCtrl, WorkItemCtrl
 
 
@@ -60,7 +61,11 @@ class Exo(object):
         fields = wid.fields
         params = fields.params
         if fields.debug_trace:
-            self.log.info("workitem %s for %s: fields %s", wid.sid, wid.participant_name, ", ".join(sorted(map(str, fields))))
+            given = params.as_dict().items() if isinstance(params, DictAttrProxy) else ()
+            # What every workitem has among its parameters tells nobody anything.
+            said = ["%s=%r" % item for item in given if item[0] not in ("if", "ref", "participant_options")]
+            self.log.info("workitem %s for %s: %s; fields %s", wid.sid, wid.participant_name,
+                          ", ".join(said) or "no parameters", ", ".join(sorted(map(str, fields))))
         if fields.debug_dump or getattr(params, "debug_dump", None):
             self.log.info("%s", wid.dump())
 

@@ -67,7 +67,7 @@ def message(e):
         # By its name: whoever raises urllib's has imported it, nobody else needs to.
         if hasattr(e, "code") and any(cls.__name__ == "HTTPError" for cls in type(e).__mro__):
             return "HTTPError: %s %s" % (e.code, e.filename)
-        if isinstance(e, OSError) and e.errno is not None:
+        if isinstance(e, OSError) and e.errno is not None and e.strerror is not None:
             path = "%s " % (e.filename,) if e.filename is not None else ""
             return "%s(%s): %s%s" % (name, e.errno, path, e.strerror)
         if isinstance(getattr(e, "msg", None), str):

@@ -28,6 +28,8 @@ def exoskeleton(settings, log):
         raise fatal("cannot construct ParticipantHandler", e, code)
     if cls.consume is Exo.consume and not callable(getattr(handler, "handle_wi", None)):
         raise Fatal("ParticipantHandler in %s has no method handle_wi" % code)
+    # Configuring logging by a dictionary or a file disables all loggers that were there before.
+    log.disabled = False
     try:
         handler.log = log
     except BaseException as e:

@@ -36,6 +36,8 @@ class _Out(object):
 
     def __init__(self, name, as_json):
         self._fd, self._name, self._as_json = os.dup(sys.__stdout__.fileno()), name, as_json
+        #: The streams that write here.
+        self.streams = ()
         self._free()
         # A thread that held it while another forked does not exist in the child.
         os.register_at_fork(after_in_child=self._free)
@@ -47,8 +49,15 @@ class _Out(object):
     def fd(self):
         return self._fd
 
-    def say(self, level, text):
-        """Writes each line of the text."""
+    def settle(self, by):
+        """Ends the line that this thread has begun on another stream: it was said before."""
+        for stream in self.streams:
+            if stream is not by:
+                stream.flush()
+
+    def say(self, level, text, by=None):
+        """Writes each line of the text, which came by that stream."""
+        self.settle(by)
         mine = _mine()
         wfid = mine.wfid if mine is not None else None
         if self.keep is not None and mine is not None and mine.id is not None:
@@ -136,8 +145,9 @@ class Lines(io.TextIOBase):
         head, newline, tail = text.rpartition("\n")
         me = threading.get_ident()
         if newline:
-            self._out.say(self._level, self._begun(me) + head)
+            self._out.say(self._level, self._begun(me) + head, by=self)
         if tail:
+            self._out.settle(self)
             begun = self._parts.setdefault(me, [])
             begun.append(tail)
             self._held[me] = self._held.get(me, 0) + len(tail)
@@ -157,7 +167,7 @@ class Lines(io.TextIOBase):
     def flush_all(self):
         """Writes the half lines of all threads."""
         for me in list(self._parts):
-            self._out.say(self._level, self._begun(me))
+            self._out.say(self._level, self._begun(me), by=self)
 
 
 class _Bytes(io.RawIOBase):
@@ -191,7 +201,8 @@ class _Handler(logging.Handler):
         try:
             self._out.say(_LEVELS.get(record.levelname, record.levelname), self.format(record))
         except Exception as e:  # a wrong logging call is no reason for a handler to fail
-            self._out.say("WARN", "cannot log %s: %s" % (_shown(record.msg), e))
+            given = ", ".join(map(_shown, (record.msg,) + (record.args if isinstance(record.args, tuple) else (record.args,))))
+            self._out.say("WARN", "cannot log %s: %s (%s:%s)" % (given, e, record.pathname, record.lineno))
 
 
 def _shown(value):
@@ -236,7 +247,7 @@ def install(name, as_json=False, level=None, fault=None):
     """Sends all output of this process through here; returns the participant's logger. What is said of a fault that ends
     the process goes to the descriptor `fault`, where there is one."""
     out = _Out(name, as_json)
-    sys.stdout, sys.stderr = Lines(out, "INFO", 1), Lines(out, "ERROR", 2)
+    out.streams = sys.stdout, sys.stderr = Lines(out, "INFO", 1), Lines(out, "ERROR", 2)
     Logger.out = out
     logging.setLoggerClass(Logger)
     logging.root.handlers[:] = [_Handler(out)]

@@ -32,6 +32,7 @@ class TestHost(Hosted):
                 ('OSError(2, "No such file", "/x")', "FileNotFoundError(2): /x No such file"),
                 ('OSError(5, "I/O")', "OSError(5): I/O"),
                 ('OSError("odd")', "OSError: odd"),
+                ('OSError(5, None)', "OSError: [Errno 5] None"),
                 ("SystemExit(3)", "SystemExit: 3"),
                 ("KeyboardInterrupt()", "KeyboardInterrupt: "),
                 ('__import__("urllib.error").error.HTTPError("http://h/x", 404, "gone", {}, None)',

@@ -12,7 +12,8 @@ class TestOutput(Hosted):
             class ParticipantHandler(object):
                 def handle_wi(self, wid): pass
             """
-        for fields, says in [({"debug_trace": True}, "workitem 0!s!w1"), ({"debug_dump": True}, '"expid": "0"'),
+        for fields, says in [({"debug_trace": True}, "workitem 0!s!w1 for None: no parameters; fields debug_trace, params"),
+                             ({"debug_trace": 1, "params": {"task": "x", "ref": "sizer", "n": [2]}}, ": task='x', n=[2]; fields "), ({"debug_dump": True}, '"expid": "0"'),
                              ({"params": {"debug_dump": True}}, '"expid": "0"'), ({}, None)]:
             _, out = self.result(source, body=dict(BODY, fields=fields))
             out = out.split("RESULT ")[0]
@@ -86,6 +87,41 @@ class TestOutput(Hosted):
         self.assertEqual(kind, "reply", out)
         self.assertGreaterEqual(out.count("cannot log"), 11, out)
         self.assertIn("sizer w1: called", out)
+
+    def test_a_logging_call_that_does_not_fit_is_shown_with_its_values_and_its_place(self):
+        _, out = self.result("""
+            class ParticipantHandler(object):
+                def handle_wi(self, wid):
+                    self.log.info("built ", wid.fields.n)
+            """)
+        self.assertIn(" WARN sizer w1: cannot log 'built ', 1: not all arguments converted during string formatting "
+                      "(sizer.py:4)", out)
+
+    def test_what_a_thread_says_in_different_ways_is_in_the_log_in_its_order(self):
+        _, out = self.result("""
+            import sys
+            class ParticipantHandler(object):
+                def handle_wi(self, wid):
+                    print("checking", end=" ")
+                    self.log.info("by the logger")
+                    sys.stderr.write("trouble ")
+                    print("printed")
+                    print("left", end="")
+                    sys.stderr.write("to the end")
+            """)
+        lines = [line.split("sizer w1: ") for line in out.splitlines() if "w1: " in line]
+        self.assertEqual(lines, [[" INFO ", "checking "], [" INFO ", "by the logger"], ["ERROR ", "trouble "],
+                                 [" INFO ", "printed"], [" INFO ", "left"], ["ERROR ", "to the end"]], out)
+
+    def test_a_handler_whose_module_configures_logging_anew_still_has_its_logger(self):
+        _, out = self.result("""
+            import logging.config
+            logging.config.dictConfig({"version": 1, "disable_existing_loggers": True})
+            class ParticipantHandler(object):
+                def handle_wi(self, wid):
+                    self.log.info("still heard")
+            """)
+        self.assertIn(" INFO sizer w1: still heard", out)
 
     def test_a_print_is_in_the_log_at_once(self):
         out = self.run_handler("""

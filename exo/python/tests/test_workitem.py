@@ -146,11 +146,33 @@ class TestWorkitem(unittest.TestCase):
         self.wid.set_field("list.0.x", 2)
         self.wid.set_field("list.0.y.z", 3)
         self.assertEqual(self.wid.fields.list, [{"x": 2, "y": {"z": 3}}])
-        self.wid.set_field("items.n", 1)
-        self.assertEqual(self.wid.lookup("items.n"), 1)
         with self.assertRaises(ValueError):
             self.wid.set_field("list.x", 1)
         self.assertIsNone(self.wid.lookup("list.9.x"))
+
+    def test_set_field_loses_no_value_that_is_on_the_way(self):
+        wid = Workitem({"fields": {"text": "kept", "none": None, "deep": {"n": 5}}})
+        for path, says in [("text.a", "text is a str"), ("deep.n.a.b", "deep.n is a int")]:
+            with self.assertRaisesRegex(TypeError, says):
+                wid.set_field(path, 1)
+        wid.set_field("none.a", 1)
+        self.assertEqual(wid.fields.as_dict(), {"text": "kept", "none": {"a": 1}, "deep": {"n": 5}, "params": {}})
+
+    def test_a_workitem_and_its_fields_can_be_keys_whatever_becomes_of_their_content(self):
+        wid = Workitem({"fields": {"a": {"b": 1}}, "fei": {"expid": "0", "wfid": "w", "subid": "s"}})
+        fields = wid.fields.a
+        kept = {wid: "workitem", fields: "fields"}
+        wid.fields.more = 1
+        fields.b = 2
+        self.assertEqual((kept[wid], kept[fields]), ("workitem", "fields"))
+        self.assertEqual((hash(wid), hash(fields)), (hash(wid.dup()), hash(DictAttrProxy({"b": 2}))))
+        self.assertNotEqual(wid, Workitem({"fei": wid.to_h()["fei"]}))
+
+    def test_what_is_given_by_name_has_the_names_of_the_original(self):
+        self.assertEqual(Workitem(msg='{"fields": {"a": 1}}').fields.a, 1)
+        self.assertEqual(DictAttrProxy(d={"a": 1}).a, 1)
+        parent, child = FlowExpressionId(h={"expid": "0"}), {"expid": "0_1"}
+        self.assertTrue(parent.direct_child(other_fei=child))
 
     def test_what_is_set_as_forget_counts(self):
         self.wid.params.forget = True
