@@ -7,18 +7,20 @@
 use crate::names;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use unix::process::Identity;
 
 /// Writes this process into the lock file that it holds.
 ///
 /// # Errors
-/// What looking at /proc or writing reports; the file is then empty or not to be believed.
-pub fn record(mut lock: &File) -> io::Result<()> {
-    lock.set_len(0)?;
-    lock.write_all(line(&Identity::own()?).as_bytes())
+/// What looking at /proc or writing reports; the file then tells of nobody, or of a supervise that is gone.
+pub fn record(lock: &File) -> io::Result<()> {
+    let line = line(&Identity::own()?);
+    // Over the line that is there: a full disk has room for no other.
+    lock.write_all_at(line.as_bytes(), 0)?;
+    lock.set_len(line.len() as u64)
 }
 
 /// The supervise that wrote itself into the lock file of `dir`, as far as that is to be believed. It may be
@@ -53,7 +55,9 @@ fn line(who: &Identity) -> String {
 }
 
 fn parse(bytes: &[u8]) -> Option<Identity> {
-    let text = str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+    // Behind it may be the rest of a longer one.
+    let text =
+        str::from_utf8(bytes.split_inclusive(|byte| *byte == b'\n').next()?).ok()?.strip_suffix('\n')?;
     let mut words = text.split(' ');
     let (pid, start_time) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let digits = words.next().filter(|digits| digits.len() == 32 && digits.is_ascii())?;
@@ -67,11 +71,27 @@ fn parse(bytes: &[u8]) -> Option<Identity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
 
     #[test]
     fn a_holder_survives_a_round_trip() {
         let who = Identity { pid: 42, start_time: 987_654_321, boot_id: *b"\x00\x01sixteen bytes\xff" };
         assert_eq!(parse(line(&who).as_bytes()), Some(who));
+        assert_eq!(parse(format!("{}f\n", line(&who)).as_bytes()), Some(who));
+    }
+
+    /// A full disk: what is there can be overwritten, and nothing else be written.
+    #[test]
+    fn a_file_that_cannot_grow_tells_who_holds_it_all_the_same() {
+        let lock = File::from(memfd_create(c"lock", MFdFlags::MFD_ALLOW_SEALING).unwrap());
+        let other = line(&Identity { pid: 1, ..Identity::own().unwrap() });
+        lock.write_all_at(format!("{other}and much more\n").as_bytes(), 0).unwrap();
+        fcntl(&lock, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW)).unwrap();
+        record(&lock).unwrap();
+        let mut bytes = [0; 200];
+        let length = lock.read_at(&mut bytes, 0).unwrap();
+        assert_eq!(parse(&bytes[..length]), Some(Identity::own().unwrap()));
     }
 
     #[test]

@@ -50,10 +50,12 @@ impl Station {
     /// What could not be made, opened or locked; the lock of another supervise shows as EAGAIN.
     pub fn open() -> Result<Self, Trouble> {
         make_folder().map_err(|error| Trouble { verb: "create", file: names::SUPERVISE, error })?;
-        let lock = private(names::LOCK)
-            .map_err(|error| Trouble { verb: "open", file: names::LOCK, error })
-            .and_then(acquire)?;
-        // Without it (a full disk) a new svscan looks at us every few seconds instead of waiting for our end.
+        let lock = private(names::LOCK).and_then(acquire).map_err(|error| Trouble {
+            verb: "acquire",
+            file: names::LOCK,
+            error,
+        })?;
+        // Without it (the disk was full before there was any) a new svscan looks at us every few seconds instead of waiting for our end.
         let _ = holder::record(&lock);
         make_fifo(names::CONTROL)?;
         let control = open_fifo(names::CONTROL, OFlag::O_RDONLY)?;
@@ -130,15 +132,11 @@ fn make_folder() -> io::Result<()> {
 }
 
 fn private(name: &str) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(name)
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(name)
 }
 
-fn acquire(file: File) -> Result<Flock<File>, Trouble> {
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| Trouble {
-        verb: "acquire",
-        file: names::LOCK,
-        error: errno.into(),
-    })
+fn acquire(file: File) -> io::Result<Flock<File>> {
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
 }
 
 fn make_fifo(name: &'static str) -> Result<(), Trouble> {

@@ -9,6 +9,7 @@
 //! | [`service`] | service directories, and their state as a reader of `supervise/` sees it |
 //! | [`waiting`] | waiting for a condition, never for a time |
 //! | [`chaos`] | chance told by a seed, how long chaos lasts, numbered lines |
+//! | [`mounts`] | file systems of a test's own: small ones, and such as cannot be written |
 //! | [`mask`] | transcripts without pids and times |
 //! | [`broker`] | a virtual host of a RabbitMQ node, or of our own broker in the sandbox |
 //! | [`cluster`] | RabbitMQ nodes of a test's own, to be stopped and killed |
@@ -28,6 +29,7 @@ pub mod broker;
 pub mod chaos;
 pub mod cluster;
 pub mod mask;
+pub mod mounts;
 pub mod participant;
 pub mod process;
 pub mod programs;

@@ -5,41 +5,11 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use tests::mounts::{Mount, mount, own_mounts};
 use tests::process::{Process, lives, signal};
 use tests::service::Service;
 use tests::{Running, Sandbox};
 use unix::process::Signal;
-
-/// Gives this thread, and what it starts from now on, mounts that nobody else sees. False, and said so, where one may not.
-fn own_mounts() -> bool {
-    let own =
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).is_ok() && mount(&["--make-rprivate", "/"]);
-    if !own {
-        eprintln!("not root, or no mount namespaces here: this cannot be tried");
-    }
-    own
-}
-
-fn mount(arguments: &[&str]) -> bool {
-    Command::new("mount").args(arguments).status().unwrap().success()
-}
-
-/// A mount, which is gone at the end.
-struct Mount(String);
-
-impl Mount {
-    fn new(place: &std::path::Path, options: &[&str]) -> Self {
-        let place = place.to_str().unwrap().to_owned();
-        assert!(mount(&[options, &[&place]].concat()));
-        Self(place)
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l", &self.0]).status();
-    }
-}
 
 /// Changes the soft limit of a process of this user: `--nofile=20:`.
 fn limit(pid: i32, uid: u32, limit: &str) {

@@ -1,6 +1,6 @@
 //! Thirty services with loggers under svscan, and anything of it is killed, stopped, signalled and renamed at any
-//! instant. What the services saw of it decides: never two copies, no line lost or twice, all back afterwards, and
-//! nothing left at the end.
+//! instant, on a disk that is full at times (as root). What the services saw of it decides: never two copies, no line
+//! lost or twice, all back afterwards, and nothing left at the end.
 //!
 //! SKYNET_CHAOS_SECONDS (default 10) says how long, SKYNET_CHAOS_SEED makes the same choices again,
 //! SKYNET_CHAOS_KEEP names a folder that gets all that a failed run left, with the journal of what was done.
@@ -60,10 +60,13 @@ struct Figures {
     starts: [usize; 2],
     verdict: Verdict,
     back: Duration,
+    /// How often it was said that the disk is full.
+    full: usize,
 }
 
 impl Figures {
     fn add(&mut self, tree: &Tree) {
+        self.full += tree.said.matches(": out of disk space\n").count();
         tree.journal.counts().for_each(|(kind, count)| *self.done.entry(kind).or_default() += count);
         for (site, kills) in tree.sites.iter().zip(&tree.kills) {
             self.verdict.add(&judge(site, *kills));
@@ -81,10 +84,12 @@ impl Display for Figures {
         write!(
             f,
             "{}; {} starts of services, {} of loggers; {written} lines written, {lost} lost in {gaps} gaps by killed \
-             multilogs, {unwritten} that killed services were about to write; all back within {:.1} s",
+             multilogs, {unwritten} that killed services were about to write; {} complaints of a full disk; all back \
+             within {:.1} s",
             done.join(", "),
             self.starts[0],
             self.starts[1],
+            self.full,
             self.back.as_secs_f64()
         )
     }

@@ -18,7 +18,8 @@ fn usage_and_trouble_are_told_as_daemontools_tells_them(programs: Programs) {
     sandbox.link("loop", "loop");
     sandbox.write("odd/supervise", "no directory");
     let long = "x".repeat(256);
-    let table: [(&[&str], i32, &str); 13] = [
+    sandbox.folder("taken/supervise/lock");
+    let table: [(&[&str], i32, &str); 14] = [
         (&["supervise"], 100, "supervise: usage: supervise dir\n"),
         (&["supervise", "a", "b"], 100, "supervise: usage: supervise dir\n"),
         (
@@ -28,6 +29,11 @@ fn usage_and_trouble_are_told_as_daemontools_tells_them(programs: Programs) {
         ),
         (&["supervise", "file"], 111, "supervise: fatal: unable to chdir to file: not a directory\n"),
         (&["supervise", "loop"], 111, "supervise: fatal: unable to chdir to loop: symbolic link loop\n"),
+        (
+            &["supervise", "taken"],
+            111,
+            "supervise: fatal: unable to acquire taken/supervise/lock: is a directory\n",
+        ),
         (&["svok"], 100, "svok: usage: svok dir\n"),
         (&["svok", "file"], 111, "svok: fatal: unable to chdir to file: not a directory\n"),
         (&["svstat"], 0, ""),

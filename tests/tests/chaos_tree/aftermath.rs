@@ -138,10 +138,9 @@ fn last_logged(site: &super::site::Site) -> u64 {
         .unwrap_or(0)
 }
 
-/// A directory may be renamed between the look at its name and the use of that.
+/// A directory may be renamed between the look at its name and the use of that; the disk is full at times.
 fn is_to_be_said(line: &str) -> bool {
-    ["svscan: warning: unable to ", "supervise: fatal: unable to chdir to "]
-        .iter()
-        .any(|words| line.starts_with(words))
-        && line.ends_with(": file does not exist")
+    let renamed = ["svscan: warning: unable to ", "supervise: fatal: unable to chdir to "];
+    renamed.iter().any(|words| line.starts_with(words)) && line.ends_with(": file does not exist")
+        || line.contains(": unable to ") && line.ends_with(": out of disk space")
 }

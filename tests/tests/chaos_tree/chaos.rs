@@ -24,6 +24,8 @@ pub struct Chaos<'t, 'a> {
     letters: Vec<(Instant, usize, Part, &'static str)>,
     /// Sites that are called otherwise, or hidden from svscan, and until when.
     away: Vec<(Instant, usize)>,
+    /// Until when the disk is full.
+    full: Option<Instant>,
 }
 
 /// Letters for a part, and those that come later, so that it does not stay as it is then.
@@ -70,7 +72,7 @@ impl<'t, 'a> Chaos<'t, 'a> {
     pub fn new(tree: &'t mut Tree<'a>, chance: Chance) -> Self {
         let pipe = |site: &super::site::Site| site.notes(Part::Service).0.last().unwrap().pipe.clone();
         let pipes = tree.sites.iter().map(pipe).collect();
-        Self { tree, chance, pipes, asleep: vec![], letters: vec![], away: vec![] }
+        Self { tree, chance, pipes, asleep: vec![], letters: vec![], away: vec![], full: None }
     }
 
     /// Goes on for a time. Afterwards nobody is stopped and every site has its name; whatever else is as it is.
@@ -86,7 +88,8 @@ impl<'t, 'a> Chaos<'t, 'a> {
                 0..62 => self.strike(),
                 62..74 => self.stop_one(),
                 74..90 => self.send_letters(),
-                90..95 => self.rename_one(),
+                90..94 => self.rename_one(),
+                94..96 => self.fill_disk(),
                 _ => self.hang_up(),
             }
             self.do_what_is_due(Instant::now());
@@ -109,6 +112,20 @@ impl<'t, 'a> Chaos<'t, 'a> {
             let name = site.name.clone();
             site.rename(&name);
             site.hidden = Some(Instant::now());
+        }
+        if let Some(disk) = self.tree.disk.as_ref().filter(|_| self.full.is_some_and(|at| at <= now)) {
+            disk.free();
+            self.tree.journal.note("room again", "");
+            self.full = None;
+        }
+    }
+
+    /// Leaves no room on the disk for a while.
+    fn fill_disk(&mut self) {
+        if let Some(disk) = self.tree.disk.as_ref().filter(|_| self.full.is_none()) {
+            disk.fill();
+            self.tree.journal.note("disk full", "");
+            self.full = Some(Instant::now() + self.chance.time(4000));
         }
     }
 

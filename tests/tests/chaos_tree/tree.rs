@@ -1,5 +1,6 @@
 //! svscan and all below it, as /proc shows them.
 
+use super::disk::Disk;
 use super::journal::Journal;
 use super::site::{Part, Site};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -26,6 +27,8 @@ pub struct Tree<'a> {
     pub kills: Vec<usize>,
     /// What it said, one after the other.
     pub said: String,
+    /// What `scan` lies on, where this user may mount.
+    pub disk: Option<Disk>,
 }
 
 /// A process of the tree.
@@ -83,6 +86,7 @@ impl<'a> Tree<'a> {
     /// So many services with their loggers, and svscan, which is about to start them.
     pub fn new(sandbox: &'a Sandbox, witness: &str, services: usize) -> Self {
         sandbox.run("/bin/cp", &[witness, "witness"]).good();
+        let disk = Disk::new(sandbox);
         let sites = (0..services).map(|number| Site::new(sandbox, &format!("s{number:02}"))).collect();
         let svscan = Ok(sandbox.start("svscan", &["scan"]));
         Self {
@@ -92,6 +96,7 @@ impl<'a> Tree<'a> {
             svscan,
             kills: vec![0; services],
             said: String::new(),
+            disk,
         }
     }
 
