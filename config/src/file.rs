@@ -208,7 +208,10 @@ fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
         Kind::Urls => value.as_array().is_some_and(|list| {
             !list.is_empty() && list.iter().all(|v| v.get_ref().as_str().is_some_and(names::is_broker))
         }),
-        Kind::Texts => value.as_array().is_some_and(|list| list.iter().all(|v| v.get_ref().is_str())),
+        Kind::Command => value.as_array().is_some_and(|list| {
+            list.iter().all(|v| v.get_ref().is_str())
+                && list.first().is_none_or(|v| v.get_ref().as_str() != Some(""))
+        }),
         Kind::Bool => value.is_bool(),
         Kind::Count(least, most) => integer(value).is_some_and(|n| (least..=most).contains(&n)),
         Kind::Duration => text.is_some_and(|t| units::duration(t).is_some()),
@@ -282,19 +285,28 @@ mod tests {
                 "[fields]\nx = { typ = \"string\" }",
                 "config.exo:2: unknown key \"typ\" (did you mean \"type\"?)",
             ),
-            ("concurrency = \"2\"", "config.exo:1: concurrency takes a whole number from 1 on, not \"2\""),
-            ("concurrency = 0", "config.exo:1: concurrency takes a whole number from 1 on, not 0"),
+            (
+                "concurrency = \"2\"",
+                "config.exo:1: concurrency takes a whole number from 1 to 65535, not \"2\"",
+            ),
+            ("concurrency = 0", "config.exo:1: concurrency takes a whole number from 1 to 65535, not 0"),
             (
                 "concurrency = 4294967296",
-                "config.exo:1: concurrency takes a whole number from 1 on, not 4294967296",
+                "config.exo:1: concurrency takes a whole number from 1 to 65535, not 4294967296",
             ),
             ("prefetch = 70_000", "config.exo:1: prefetch takes a whole number from 0 to 65535, not 70000"),
             ("grace = 60", "config.exo:1: grace takes a duration like \"60s\", not 60"),
             ("grace = \"soon\"", "config.exo:1: grace takes a duration like \"60s\", not \"soon\""),
             ("max_body = \"64 M\"", "config.exo:1: max_body takes a size like \"64M\", not \"64 M\""),
             ("journal_sync = \"yes\"", "config.exo:1: journal_sync takes true or false, not \"yes\""),
-            ("exec = \"./x\"", "config.exo:1: exec takes a list of texts, not this text"),
-            ("exec = [1]", "config.exo:1: exec takes a list of texts, not this list"),
+            (
+                "exec = \"./x\"",
+                "config.exo:1: exec takes a list of texts like [\"./work\", \"--fast\"], not this text",
+            ),
+            (
+                "exec = [1]",
+                "config.exo:1: exec takes a list of texts like [\"./work\", \"--fast\"], not this list",
+            ),
             (
                 "queue_type = \"stream\"",
                 "config.exo:1: queue_type takes one of classic, quorum, not \"stream\"",

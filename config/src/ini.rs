@@ -40,7 +40,8 @@ pub fn header(line: &str) -> Option<&str> {
 
 /// Whether a text is of this form: it has a header that only the original's files have.
 pub fn is_ini(text: &str) -> bool {
-    text.lines()
+    text.trim_start_matches('\u{feff}')
+        .lines()
         .filter_map(header)
         .map(str::trim)
         .any(|name| ["boss", "participant", "skynet"].contains(&name) || name.starts_with("program:"))

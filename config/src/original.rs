@@ -33,6 +33,7 @@ pub struct Original {
 /// A line that is no INI; a value of ours that cannot be.
 pub fn check(file: &Path, text: &str) -> Result<Checked, ConfigError> {
     let place = |line| Place { file: file.into(), line };
+    let text = text.trim_start_matches('\u{feff}');
     let ini = Ini::parse(text)
         .map_err(|bad| ConfigError::At { place: place(bad.line), reason: bad.to_string() })?;
     let get = |section: &str, key: &str| ini.get(section, key).filter(|(value, _)| !value.is_empty());

@@ -17,8 +17,8 @@ pub enum Kind {
     Urls,
     /// A regular expression.
     Pattern,
-    /// A list of texts.
-    Texts,
+    /// A command: a program, if there is one, and its arguments.
+    Command,
     /// true or false.
     Bool,
     /// A whole number from the first to the second.
@@ -54,7 +54,7 @@ impl Kind {
             Self::Url => "the URL of a broker like \"amqp://USER:PASSWORD@HOST:5672/VHOST\"".into(),
             Self::Urls => "a list of URLs of brokers like [\"amqps://USER:PASSWORD@HOST/VHOST\"]".into(),
             Self::Pattern => "a regular expression like \"^[a-z]+$\"".into(),
-            Self::Texts => "a list of texts".into(),
+            Self::Command => "a list of texts like [\"./work\", \"--fast\"]".into(),
             Self::Bool => "true or false".into(),
             Self::Count(least, MANY) => format!("a whole number from {least} on"),
             Self::Count(least, most) => format!("a whole number from {least} to {most}"),
@@ -98,7 +98,7 @@ pub const KEYS: &[Key] = &[
         "The names under which processes call it, told to BOSS when it is registered.",
     ),
     key("code", Kind::Name, "\"NAME.py\"", "The handler's file."),
-    key("exec", Kind::Texts, "[]", "A program that works in a handler's place, with its arguments."),
+    key("exec", Kind::Command, "[]", "A program that works in a handler's place, with its arguments."),
     key(
         "python",
         Kind::Name,
@@ -119,7 +119,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "concurrency",
-        Kind::Count(1, MANY),
+        Kind::Count(1, u16::MAX as i64),
         "1",
         "Workitems at a time. More than 1 is for handlers that are made for threads.",
     ),
@@ -204,7 +204,7 @@ const FAILED: &[Key] = &[
     key("size", Kind::Size, "\"1G\"", "How much room they may take."),
 ];
 
-const NOTIFY: &[Key] = &[key("command", Kind::Texts, "[]", "The command that is run, with its arguments.")];
+const NOTIFY: &[Key] = &[key("command", Kind::Command, "[]", "The command that is run, with its arguments.")];
 
 /// The keys of one field in `[fields]`.
 pub const FIELD: &[Key] = &[

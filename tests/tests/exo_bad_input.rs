@@ -64,7 +64,7 @@ fn a_handler_or_configuration_that_cannot_be_used_is_named_with_file_and_line_an
         (
             Some(GOOD),
             "concurrency = \"two\"\n",
-            "config.exo:1: concurrency takes a whole number from 1 on, not \"two\"",
+            "config.exo:1: concurrency takes a whole number from 1 to 65535, not \"two\"",
         ),
         (Some(GOOD), "queue = \"\"\n", "config.exo:1: queue takes a text in quotes"),
         (Some(GOOD), "user = \"no-such-account\"\n", "no-such-account"),

@@ -17,7 +17,7 @@ fn wrong(kind: Kind) -> Vec<String> {
         Kind::Url => with(&["\"\"", "\"http://h\"", "\"amqp://\"", "\"amqp://h:port\""]),
         Kind::Urls => with(&["[]", "[7]", "[\"http://h\"]", "\"amqp://h\""]),
         Kind::Pattern => with(&["\"(\"", "\"[a\""]),
-        Kind::Texts => ["7", "\"x\"", "[7]", "[\"x\", 7]", "{}"].map(str::to_owned).to_vec(),
+        Kind::Command => ["7", "\"x\"", "[7]", "[\"x\", 7]", "[\"\"]", "{}"].map(str::to_owned).to_vec(),
         Kind::Bool => ["0", "\"true\"", "\"yes\"", "[]"].map(str::to_owned).to_vec(),
         Kind::Count(least, most) => {
             let mut values = ["\"7\"", "7.0", "true", "[7]"].map(str::to_owned).to_vec();

@@ -94,7 +94,7 @@ fn takes_text(key: &str) -> bool {
             kind,
             Kind::Bool
                 | Kind::Count(..)
-                | Kind::Texts
+                | Kind::Command
                 | Kind::Urls
                 | Kind::Table(_)
                 | Kind::Open(_)
