@@ -14,8 +14,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
+pub use tracing::Level;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -45,6 +46,39 @@ pub fn start(name: &str, format: &str) -> io::Result<Guard> {
     // Only a test that starts a second session has one already.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(guard)
+}
+
+/// A line of a process that has no session, or no longer: what is fatal, or, at another level, a warning.
+pub fn outside(name: &str, format: &str, level: Level, text: &str) -> String {
+    let word = if level == Level::ERROR { "fatal" } else { "warning" };
+    match format {
+        "json" => entry(name, level, "", &format!("{word}: {text}")),
+        _ => format!("exo: {word}: {text}\n"),
+    }
+}
+
+/// How a runtime's words on a fault that ends the process are framed, line by line. There is nobody then who could look
+/// at a clock: as JSON such lines have no time.
+pub fn fault_frame(name: &str, format: &str) -> unix::fault::Frame {
+    match format {
+        "json" => {
+            let mut before = json!({ "level": "ERROR", "participant": name, "message": "" }).to_string();
+            let after = before.split_off(before.len() - 2);
+            unix::fault::Frame { before, after, quoted: true }
+        }
+        _ => unix::fault::Frame { before: format!("ERROR {name}: "), after: String::new(), quoted: false },
+    }
+}
+
+/// A line as JSON.
+fn entry(name: &str, level: Level, wfid: &str, text: &str) -> String {
+    let now = timestamp(SystemTime::now()).replacen(' ', "T", 1).replace(" UTC", "Z");
+    let mut entry = json!({ "time": now, "level": level.as_str(), "participant": name });
+    if !wfid.is_empty() {
+        entry["wfid"] = wfid.into();
+    }
+    entry["message"] = text.into();
+    format!("{entry}\n")
 }
 
 /// The form of our lines.
@@ -87,13 +121,7 @@ impl Lines {
             let (gap, name) = (if wfid.is_empty() { "" } else { " " }, &self.name);
             return format!("{level:>5} {name}{gap}{}: {}\n", visible(wfid), visible(text));
         }
-        let now = timestamp(SystemTime::now()).replacen(' ', "T", 1).replace(" UTC", "Z");
-        let mut entry = json!({ "time": now, "level": level.as_str(), "participant": self.name });
-        if !wfid.is_empty() {
-            entry["wfid"] = wfid.into();
-        }
-        entry["message"] = text.into();
-        format!("{entry}\n")
+        entry(&self.name, level, wfid, text)
     }
 }
 
@@ -143,6 +171,25 @@ mod tests {
         let line = lines(false).line(Level::INFO, "w\n ERROR sizer w2\u{1b}[31m", "sizer: done\tü\r");
         assert_eq!(line, " INFO sizer w\\n ERROR sizer w2\\u{1b}[31m: done\tü\\r\n");
         assert_eq!(lines(false).line(Level::WARN, "", "other words"), " WARN sizer: other words\n");
+    }
+
+    #[test]
+    fn what_is_said_without_a_session_has_the_same_form() {
+        assert_eq!(outside("sizer", "text", Level::ERROR, "no"), "exo: fatal: no\n");
+        assert_eq!(outside("sizer", "text", Level::WARN, "hm"), "exo: warning: hm\n");
+        let line = outside("sizer", "json", Level::ERROR, "a\n\"b\"");
+        let entry: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (entry["level"].as_str(), entry["message"].as_str()),
+            (Some("ERROR"), Some("fatal: a\n\"b\""))
+        );
+        let frame = fault_frame("si\"zer", "json");
+        let entry: serde_json::Value =
+            serde_json::from_str(&format!("{}text{}", frame.before, frame.after)).unwrap();
+        assert_eq!(
+            (entry["participant"].as_str(), entry["message"].as_str()),
+            (Some("si\"zer"), Some("text"))
+        );
     }
 
     #[test]

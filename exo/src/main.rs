@@ -16,10 +16,12 @@ mod identity;
 mod trust;
 
 use config::layers::Content;
+use config::settings::Loaded;
 use config::{Home, Settings};
 use nix::sys::stat::{Mode, umask};
 use session::exec::ExecWorkers;
-use session::{log, session as sessions};
+use session::log::{self, Level};
+use session::session as sessions;
 use state::lines::Lines;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
@@ -58,25 +60,36 @@ fn main() -> ExitCode {
             return ExitCode::from(100);
         }
     };
-    match run(Path::new(config)) {
+    let (settings, warnings) = match settings(Path::new(config)) {
+        Ok(loaded) => loaded,
+        // The form of the log is not known yet.
+        Err(reason) => return fatal("", "text", &reason),
+    };
+    let (name, format) = (settings.name.clone(), settings.log_format.clone());
+    for warning in warnings {
+        eprint!("{}", log::outside(&name, &format, Level::WARN, &warning));
+    }
+    match run(Path::new(config), settings) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            eprintln!("exo: fatal: {reason}");
-            ExitCode::from(111)
-        }
+        Err(reason) => fatal(&name, &format, &reason),
     }
 }
 
-fn run(config: &Path) -> Result<(), String> {
+fn fatal(name: &str, format: &str, reason: &str) -> ExitCode {
+    eprint!("{}", log::outside(name, format, Level::ERROR, reason));
+    ExitCode::from(111)
+}
+
+/// The settings, and what looks like a slip of the pen in them; before anything else, what must not be inherited or seen.
+fn settings(config: &Path) -> Result<Loaded, String> {
     let notify = std::env::var("SKYNET_NOTIFY_FD").ok().and_then(|fd| fd.parse::<u32>().ok());
     unix::inherited::close_all_but(notify).map_err(|e| format!("cannot close inherited descriptors: {e}"))?;
     unix::privileges::hide_memory().map_err(|e| format!("cannot hide the password: {e}"))?;
     umask(Mode::from_bits_truncate(0o022));
-    let home = Home::from_env();
-    let (mut settings, warnings) = config::load(&home, config).map_err(|e| e.to_string())?;
-    for warning in warnings {
-        eprintln!("exo: warning: {warning}");
-    }
+    config::load(&Home::from_env(), config).map_err(|e| e.to_string())
+}
+
+fn run(config: &Path, mut settings: Settings) -> Result<(), String> {
     let environment = identity::assume(&settings, &believed(&settings))?;
     if settings.no_new_privs {
         unix::privileges::forbid_new().map_err(|e| format!("cannot set no_new_privs: {e}"))?;

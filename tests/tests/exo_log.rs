@@ -86,3 +86,51 @@ fn as_json_each_line_is_an_object_with_the_wfid_as_it_came() {
         }
     }
 }
+
+/// Also of a process that never has a session, and of one that a fault ends.
+#[test]
+fn as_json_what_is_fatal_is_an_object_too() {
+    const FAULTY: &str = "
+import ctypes
+class ParticipantHandler(object):
+    def handle_wi(self, wid):
+        ctypes.string_at(0)
+";
+    const GOOD: &str = "class ParticipantHandler(object):\n    def handle_wi(self, wid): pass\n";
+    let entries = |out: &str| -> Vec<Value> {
+        out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {out}"))).collect()
+    };
+    for (handler, config, says) in [
+        ("def x(:\n", "", "cannot import the handler: SyntaxError: "),
+        (GOOD, "python = \"./none\"\n", "sizer/none: "),
+        (GOOD, "user = \"no-such-account\"\n", "no-such-account"),
+    ] {
+        let warned = "log_format = \"json\"\n[fialed]\nmax = 1\n";
+        let p = Participant::on_skynet(handler, &format!("{config}{warned}"));
+        let done = p.launch("config.exo").finish();
+        let [warning, fatal] = &entries(&done.out)[..] else { panic!("{config}: {}", done.out) };
+        assert_eq!((done.code, fatal["level"].as_str()), (Some(111), Some("ERROR")), "{fatal}");
+        assert!(fatal["message"].as_str().unwrap().contains(says), "{fatal}");
+        assert!(
+            warning["level"] == "WARN" && warning["message"].as_str().unwrap().contains("[failed]"),
+            "{warning}"
+        );
+        for entry in [warning, fatal] {
+            assert!(
+                entry["participant"] == "sizer" && entry["time"].as_str().unwrap().ends_with('Z'),
+                "{entry}"
+            );
+        }
+    }
+    let p = Participant::on_skynet(FAULTY, "log_format = \"json\"\n");
+    let mut exo = p.start();
+    p.broker.client().publish("sizer", workitem("w1", json!({})));
+    let out = exo.finish().out;
+    let entries = entries(&out);
+    let said = |text: &str| entries.iter().any(|entry| entry["message"].as_str().unwrap().contains(text));
+    assert!(said("Segmentation fault") && said("File \"") && said("in handle_wi"), "{out}");
+    assert!(
+        entries.iter().all(|entry| entry["participant"] == "sizer" && entry["level"].is_string()),
+        "{out}"
+    );
+}

@@ -13,8 +13,9 @@ use publish::Publisher;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use session::log::{self, Level};
+use session::session as sessions;
 use session::workers::{Job, Order, Outcome, Report};
-use session::{log, session as sessions};
 use state::lines::Lines;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, channel};
@@ -47,7 +48,7 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     let host = match load(py, &text, fault, Publisher::alone(&settings)) {
         Ok(host) => host,
         Err(fatal) => {
-            say_fatal(py, &fatal);
+            say_fatal(py, &fatal, &settings);
             lines.remove();
             return Ok(TROUBLE);
         }
@@ -64,12 +65,18 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     host.call_method1(py, "set_keeper", (keeping.clone(),))?;
     let versions = host.call_method0(py, "versions")?.extract(py)?;
     let hands = Hands::new(orders, host.clone_ref(py), board.clone(), versions);
-    let session = std::thread::spawn(move || hold_session(settings, lines, hands, outbox));
     for _ in 0..others {
         let (host, inbox, reports) = (host.clone_ref(py), Arc::clone(&inbox), reports.clone());
         let (board, keeping) = (board.clone(), keeping.clone());
-        std::thread::spawn(move || Python::attach(|py| work(py, &host, &inbox, &reports, &board, &keeping)));
+        let work = move || Python::attach(|py| work(py, &host, &inbox, &reports, &board, &keeping));
+        if let Err(e) = std::thread::Builder::new().spawn(work) {
+            let text = format!("cannot start {} workers: {e}", settings.concurrency);
+            print!("{}", log::outside(&settings.name, &settings.log_format, Level::ERROR, &text));
+            lines.remove();
+            return Ok(TROUBLE);
+        }
     }
+    let session = std::thread::spawn(move || hold_session(settings, lines, hands, outbox));
     work(py, &host, &inbox, &reports, &board, &keeping);
     call_lifecycle(py, &host, "stop");
     Ok(py.detach(|| session.join()).unwrap_or(TROUBLE))
@@ -93,24 +100,22 @@ fn load(py: Python<'_>, settings: &str, fault: Option<i32>, publish: Publisher) 
 fn keep_faults(py: Python<'_>, lines: &Lines, settings: &Settings) -> PyResult<Option<i32>> {
     // It must come after us: the environment may have enabled it already.
     py.import("faulthandler")?.call_method0("disable")?;
-    let prefix = match settings.log_format.as_str() {
-        "json" => String::new(),
-        _ => format!("ERROR {}: ", settings.name),
-    };
+    let frame = log::fault_frame(&settings.name, &settings.log_format);
     let log = std::io::stdout().as_fd().try_clone_to_owned();
-    let shown = lines.fault_file().and_then(|file| unix::fault::show(file, log?, &prefix));
+    let shown = lines.fault_file().and_then(|file| unix::fault::show(file, log?, frame));
     Ok(shown.ok())
 }
 
 /// One clear line, then the traceback.
-fn say_fatal(py: Python<'_>, fatal: &PyErr) {
+fn say_fatal(py: Python<'_>, fatal: &PyErr, settings: &Settings) {
     let value = fatal.value(py);
     let attribute = |name: &str| value.getattr(name).ok().and_then(|v| v.extract::<String>().ok());
     let message = attribute("message").unwrap_or_else(|| fatal.to_string());
-    println!("exo: fatal: {message}");
-    match attribute("traceback") {
-        Some(traceback) => println!("{}", traceback.trim_end()),
-        None => fatal.print(py),
+    let traceback = attribute("traceback");
+    let text = traceback.as_ref().map_or(message.clone(), |lines| format!("{message}\n{}", lines.trim_end()));
+    print!("{}", log::outside(&settings.name, &settings.log_format, Level::ERROR, &text));
+    if traceback.is_none() {
+        fatal.print(py);
     }
 }
 
@@ -121,27 +126,21 @@ fn hold_session(
     hands: Hands,
     outbox: UnboundedReceiver<Report>,
 ) -> i32 {
-    let guard = match log::start(&settings.name, &settings.log_format) {
+    let (name, format) = (settings.name.clone(), settings.log_format.clone());
+    let trouble = |what: &str, e: std::io::Error| {
+        print!("{}", log::outside(&name, &format, Level::ERROR, &format!("cannot {what}: {e}")));
+        TROUBLE
+    };
+    let guard = match log::start(&name, &format) {
         Ok(guard) => guard,
-        Err(e) => {
-            println!("exo: fatal: cannot log: {e}");
-            return TROUBLE;
-        }
+        Err(e) => return trouble("log", e),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(e) => {
-            println!("exo: fatal: cannot start: {e}");
-            return TROUBLE;
-        }
+        Err(e) => return trouble("start", e),
     };
-    let code = match runtime.block_on(sessions::run(settings, lines, hands, outbox)) {
-        Ok(()) => 0,
-        Err(e) => {
-            println!("exo: fatal: cannot receive signals: {e}");
-            TROUBLE
-        }
-    };
+    let done = runtime.block_on(sessions::run(settings, lines, hands, outbox));
+    let code = done.map_or_else(|e| trouble("receive signals", e), |()| 0);
     drop(guard);
     std::thread::spawn(move || {
         std::thread::sleep(TIDY);
