@@ -24,7 +24,7 @@ mod link;
 mod returns;
 
 use crate::control::Control;
-use crate::machine::{Action, Event, Id, Machine, Phase};
+use crate::machine::{Action, Ask, Event, Id, Machine, Phase};
 use crate::workers::{Job, Order, Outcome, Report, Workers};
 use air::Link;
 use config::Settings;
@@ -88,7 +88,6 @@ pub async fn run<W: Workers>(
         int: signal(SignalKind::interrupt())?,
     };
     let mut session = Session::new(settings, lines, workers);
-    session.limits.warn(&session.settings);
     while session.turn(&mut reports, &mut signals).await {}
     session.workers.order(Order::Stop);
     let connected = session.machine.is_connected();
@@ -169,7 +168,15 @@ impl<W: Workers> Session<W> {
             if event == Event::Stop {
                 self.keeper.stopping();
             }
-            for action in self.machine.step(self.born.elapsed(), event) {
+            let came = match &event {
+                Event::Delivered { id, ask: Ask::Handle(_) | Ask::Alone(_), .. } => Some(*id),
+                _ => None,
+            };
+            let actions = self.machine.step(self.born.elapsed(), event);
+            if let Some(id) = came.filter(|id| !actions.contains(&Action::Take(*id))) {
+                self.passed(id);
+            }
+            for action in actions {
                 if action == Action::Finish {
                     return false;
                 }
@@ -249,6 +256,15 @@ impl<W: Workers> Session<W> {
                 self.perform(Event::Stop)
             }
             None => true,
+        }
+    }
+
+    /// What is delivered and not begun must not look as if it had ended this process, where the broker counts deliveries.
+    fn passed(&mut self, id: Id) {
+        if self.returns.counted()
+            && let Some(InHand { item: Some(item), .. }) = self.in_hand.get_mut(&id)
+        {
+            self.keeper.passed(item);
         }
     }
 

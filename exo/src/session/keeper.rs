@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 use workitem::safe_name;
 
+/// Why nothing is taken from the queue by a process that ends.
+pub const STOPPING: &str = "told to stop, finishing what runs";
 /// The live status is written at most so often.
 const LIVE: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,8 @@ pub struct Keeper {
     since: Micros,
     host: String,
     state: State,
+    /// Why the journal cannot be written.
+    trouble: Option<String>,
     done: u64,
     problems: u64,
 }
@@ -79,6 +83,7 @@ impl Keeper {
                 since: moment::now(),
                 words: "not consuming: not connected yet".into(),
             },
+            trouble: None,
             done: 0,
             problems: 0,
             name,
@@ -105,9 +110,22 @@ impl Keeper {
                 self.name,
                 self.queue
             );
-            self.state(false, format!("not consuming: cannot write the journal: {e}"));
+            let trouble = format!("cannot write the journal: {e}");
+            self.state(false, format!("not consuming: {trouble}"));
+            self.trouble = Some(trouble);
         }
         taken.is_ok()
+    }
+
+    /// It was delivered and is not begun.
+    pub fn passed(&mut self, item: &mut Item) {
+        match self.journal.passed(item.digest) {
+            Ok(()) => item.journalled = true,
+            Err(e) => {
+                let name = &self.name;
+                warn!(wfid = item.wfid, "{name}: cannot write into the journal that it is not begun: {e}");
+            }
+        }
     }
 
     /// Its reply is about to be published.
@@ -135,13 +153,19 @@ impl Keeper {
         let probed = self.journal.probe();
         if probed.is_ok() {
             info!("{}: the journal can be written again", self.name);
+            self.trouble = None;
         }
         probed.is_ok()
     }
 
+    /// Why the journal cannot be written, as far as is known: then nothing is taken from the queue.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
     /// That this process ends is no crash.
     pub fn stopping(&mut self) {
-        self.state(false, "not consuming: told to stop, finishing what runs".into());
+        self.state(false, format!("not consuming: {STOPPING}"));
         if let Err(e) = self.journal.stopping() {
             warn!("{}: cannot write into the journal that we stop: {e}", self.name);
         }

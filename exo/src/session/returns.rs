@@ -19,6 +19,11 @@ impl Returns {
         Self { counted, ..Self::default() }
     }
 
+    /// Whether the broker counts deliveries.
+    pub fn counted(&self) -> bool {
+        self.counted
+    }
+
     /// A message is delivered; how often it was before.
     pub fn delivered(&mut self, digest: Digest) -> u32 {
         if !self.counted {

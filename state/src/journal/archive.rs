@@ -4,9 +4,10 @@
 //! A broker that was killed may have forgotten acknowledgements; another instance of the participant may have
 //! had the message before.
 
+use super::process_of;
 use super::record::{Attempt, Digest, Record, ReplyKind, parse};
 use super::segment::{Place, read_at, scan};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,8 @@ pub struct Found {
     pub suspect: bool,
     /// The reply that was computed, if there is one.
     pub reply: Option<(ReplyKind, Vec<u8>)>,
-    /// How many processes gave it back when they were told to stop, or the machine was.
+    /// How many of its deliveries came to nothing, by no fault of its own: processes gave it back when they were told to
+    /// stop, or the machine was, or before they began.
     pub given_back: u32,
 }
 
@@ -54,6 +56,10 @@ struct Known {
     suspect: bool,
     running: bool,
     reply: Option<(ReplyKind, Place)>,
+    /// How often it was delivered and not begun.
+    passed: u32,
+    /// It may still be begun.
+    waits: bool,
 }
 
 impl Archive {
@@ -76,15 +82,22 @@ impl Archive {
         self.files.values_mut().try_for_each(Scanned::go_on)
     }
 
-    /// What is known of a message: from the newest file that knows of it, attempts from all of them. `boot` is this
-    /// boot.
-    pub fn find(&self, digest: &Digest, boot: &str) -> io::Result<Option<Found>> {
+    /// What is known of a message: from the newest file that knows of it, attempts from all of them. `own` is the name
+    /// of this process, which knows itself what it has given back; `boot` is this boot.
+    pub fn find(&self, digest: &Digest, own: &str, boot: &str) -> io::Result<Option<Found>> {
         let mut found: Option<Found> = None;
-        for scanned in self.files.values() {
+        // What runs is copied from file to file: it was given back once by each process.
+        let mut gave_back = BTreeSet::new();
+        for (path, scanned) in &self.files {
             let Some(known) = scanned.known.get(digest) else { continue };
             let reply = known.reply.map(|(kind, place)| scanned.reply(kind, place)).transpose()?;
             let found = found.get_or_insert_with(Found::default);
-            found.given_back += u32::from(known.running && (scanned.stopping || scanned.boot != boot));
+            if let Some(process) = process_of(path).filter(|process| process != own) {
+                found.given_back += known.passed;
+                if known.running && (scanned.stopping || scanned.boot != boot) {
+                    found.given_back += u32::from(gave_back.insert(process));
+                }
+            }
             found.attempts.extend(&known.attempts);
             found.suspect = known.suspect;
             found.reply = reply.flatten().or(found.reply.take());
@@ -110,11 +123,16 @@ impl Scanned {
                 (item.attempts, item.suspect, item.running) = (taken.attempts, taken.suspect, taken.running);
                 if taken.running {
                     item.reply = None;
+                    item.passed -= u32::from(std::mem::take(&mut item.waits));
                 }
             }
             Record::Reply { digest, kind, .. } => {
                 let item = known.entry(digest).or_default();
                 (item.reply, item.running) = (Some((kind, place)), false);
+            }
+            Record::Passed { digest, .. } => {
+                let item = known.entry(digest).or_default();
+                (item.passed, item.waits) = (item.passed + 1, true);
             }
             Record::Header(owner) => *boot = owner.boot,
             Record::Stopping { .. } => *stopping = true,

@@ -29,7 +29,7 @@ use archive::Archive;
 use record::{Record, parse};
 use recovery::{Carried, Story};
 use segment::{Place, Segment, scan};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,11 +57,15 @@ pub struct Journal {
     segment: Option<Segment>,
     /// What is live, and where its newest record lies in the segment.
     live: HashMap<Digest, Live>,
+    /// What was delivered and not begun, here or by processes that ended, as long as it is not acknowledged here.
+    passed: HashSet<Digest>,
     /// Older files: ours, and those of processes that ended, each locked.
     older: BTreeMap<PathBuf, Older>,
     archive: Option<(Archive, Instant)>,
     buffer: Vec<u8>,
     stopping: bool,
+    /// That is written.
+    announced: bool,
 }
 
 /// Files of processes that have ended, locked.
@@ -93,10 +97,12 @@ impl Journal {
             number: 0,
             segment: None,
             live: HashMap::new(),
+            passed: HashSet::new(),
             older: BTreeMap::new(),
             archive: None,
             buffer: vec![],
             stopping: false,
+            announced: false,
         }
     }
 
@@ -110,6 +116,7 @@ impl Journal {
         }
         fs::create_dir_all(&self.dir)?;
         let (stories, files) = self.read_orphans()?;
+        self.passed.extend(stories.iter().flat_map(|story| story.passed(moment::now())));
         let carried = recovery::carried(stories, &self.owner.boot, moment::now());
         let replies: Vec<_> = carried.iter().map(|c| reply_of(c, &files)).collect::<io::Result<_>>()?;
         let mut segment = self.create()?;
@@ -117,6 +124,7 @@ impl Journal {
             let live = adopt(&mut segment, item, reply.as_deref(), &mut self.buffer)?;
             self.live.insert(item.digest, live);
         }
+        self.announce(&mut segment)?;
         segment.begins_here();
         self.segment = Some(segment);
         for (path, file) in files {
@@ -133,6 +141,17 @@ impl Journal {
     pub fn taken(&mut self, taken: &Taken<'_>) -> io::Result<()> {
         let place = self.append(&Record::Taken(taken.clone()))?;
         self.live.insert(taken.digest, Live { time: taken.time, running: taken.running, place });
+        Ok(())
+    }
+
+    /// A workitem was delivered and not begun: it waits for a worker, or goes back. Written where the broker counts
+    /// deliveries, so that what came to nothing is not taken for the end of a process.
+    ///
+    /// # Errors
+    /// It could not be written: if this process ends its delivery counts as an attempt.
+    pub fn passed(&mut self, digest: Digest) -> io::Result<()> {
+        self.append(&Record::Passed { time: moment::now(), digest })?;
+        self.passed.insert(digest);
         Ok(())
     }
 
@@ -153,6 +172,7 @@ impl Journal {
     /// It could not be written: after a crash the reply would be taken for one that is not acknowledged.
     pub fn acked(&mut self, digest: Digest) -> io::Result<()> {
         self.live.remove(&digest);
+        self.passed.remove(&digest);
         if self.archive.as_ref().is_some_and(|(_, used)| used.elapsed() > ARCHIVE_UNUSED) {
             self.archive = None;
         }
@@ -166,11 +186,19 @@ impl Journal {
     pub fn stopping(&mut self) -> io::Result<()> {
         self.stopping = true;
         // Without a file there is nothing in hand.
-        if self.segment.is_none() {
-            Ok(())
-        } else {
-            self.append(&Record::Stopping { time: moment::now() }).map(drop)
+        if self.segment.is_some() {
+            self.append(&Record::Stopping { time: moment::now() })?;
         }
+        self.announced = true;
+        Ok(())
+    }
+
+    /// Each of our files says that we stop, as they do not all stay.
+    fn announce(&mut self, segment: &mut Segment) -> io::Result<()> {
+        if self.stopping {
+            segment.append(&Record::Stopping { time: moment::now() }, &mut self.buffer)?;
+        }
+        Ok(())
     }
 
     /// Whether it can be written.
@@ -190,12 +218,16 @@ impl Journal {
         let (archive, used) = self.archive.get_or_insert_with(|| (Archive::default(), Instant::now()));
         *used = Instant::now();
         archive.refresh(&self.dir)?;
-        archive.find(digest, &self.owner.boot)
+        archive.find(digest, &self.name, &self.owner.boot)
     }
 
     /// The process ends in order, all that it settled is settled with the broker: without anything live the files go.
     pub fn close(mut self) {
-        if !self.live.is_empty() {
+        if !self.live.is_empty() || !self.passed.is_empty() {
+            if self.stopping && !self.announced {
+                // There may be room again; otherwise this end counts as a crash.
+                let _ = self.append(&Record::Stopping { time: moment::now() });
+            }
             return;
         }
         let Some(segment) = self.segment.take() else { return };
@@ -203,11 +235,6 @@ impl Journal {
             // What stays is read by the next process, and goes then.
             let _ = fs::remove_file(path);
         }
-    }
-
-    /// Whether the end of this process was announced.
-    pub fn is_stopping(&self) -> bool {
-        self.stopping
     }
 
     fn append(&mut self, record: &Record<'_>) -> io::Result<Place> {
@@ -242,7 +269,7 @@ impl Journal {
     /// Goes on in a new file, with what is live.
     fn rotate(&mut self) -> io::Result<()> {
         let mut next = self.create()?;
-        let moved = self.copy_live(&mut next);
+        let moved = self.announce(&mut next).and_then(|()| self.copy_live(&mut next));
         let (Ok(places), Some(mut old)) = (moved, self.segment.take()) else {
             return fs::remove_file(next.path());
         };

@@ -8,7 +8,8 @@
 //!   3 acked     time i64 | digest [32]
 //!   4 stopping  time i64
 //!   5 moved     time i64
-//!   6 probe     time i64 | any bytes                all numbers are little-endian
+//!   6 probe     time i64 | any bytes
+//!   7 passed    time i64 | digest [32]              all numbers are little-endian
 //! ```
 
 use crate::machine_id::Process;
@@ -63,6 +64,14 @@ pub enum Record<'a> {
         time: Micros,
         /// The room.
         room: &'a [u8],
+    },
+    /// A workitem was delivered and not begun: it waits, or goes back. Where the broker counts deliveries this one is
+    /// no crash, unless *taken* follows.
+    Passed {
+        /// When.
+        time: Micros,
+        /// Which message.
+        digest: Digest,
     },
 }
 
@@ -144,6 +153,10 @@ impl Record<'_> {
                 head(out, 6, *time);
                 out.extend(*room);
             }
+            Self::Passed { time, digest } => {
+                head(out, 7, *time);
+                out.extend(digest);
+            }
         }
         let length = (out.len() - start - FRAME) as u32;
         let sum = crc32fast::hash(&out[start + FRAME..]);
@@ -199,6 +212,7 @@ pub fn parse(payload: &[u8]) -> Option<Record<'_>> {
         4 => Record::Stopping { time: rest.time()? },
         5 => Record::Moved { time: rest.time()? },
         6 => Record::Probe { time: rest.time()?, room: rest.0 },
+        7 => Record::Passed { time: rest.time()?, digest: rest.array()? },
         _ => return None,
     };
     Some(record)
@@ -270,11 +284,12 @@ mod tests {
         round_trip(&Record::Stopping { time: 3 });
         round_trip(&Record::Moved { time: Micros::MAX });
         round_trip(&Record::Probe { time: 3, room: b"room" });
+        round_trip(&Record::Passed { time: 3, digest });
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0..8u8) {
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0..9u8) {
             let _ = parse(&bytes);
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() {

@@ -16,6 +16,7 @@ pub struct Story {
     owner: Process,
     stopping: bool,
     items: HashMap<Digest, Item>,
+    passed: HashMap<Digest, Micros>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,12 +68,19 @@ impl Story {
             }
             Record::Acked { digest, .. } => {
                 self.items.remove(digest);
+                self.passed.remove(digest);
             }
+            Record::Passed { time, digest } => drop(self.passed.insert(*digest, *time)),
             Record::Stopping { .. } => self.stopping = true,
             // What was live before goes on in the next file, from its beginning.
             Record::Moved { .. } => self.items.clear(),
             Record::Probe { .. } => {}
         }
+    }
+
+    /// What was delivered to it and not begun, as far as it is not too long ago: its file is still to be read.
+    pub fn passed(&self, now: Micros) -> impl Iterator<Item = Digest> + '_ {
+        self.passed.iter().filter(move |(_, time)| **time > now - FORGET_AFTER).map(|(digest, _)| *digest)
     }
 
     fn taken(&mut self, taken: &Taken<'_>) {

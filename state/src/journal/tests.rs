@@ -116,6 +116,75 @@ fn ends_that_were_announced_are_counted_until_it_is_answered() {
     assert_eq!(files(state.path()), Vec::<PathBuf>::new());
 }
 
+/// What waits behind a workitem that ends its process, or comes while that stops, is counted by a quorum queue too.
+#[test]
+fn what_was_delivered_and_not_begun_is_known_to_the_next_processes_until_it_is_answered() {
+    let state = tempfile::tempdir().unwrap();
+    let given_back = |journal: &mut Journal| {
+        let found = journal.find(&[2; 32]).unwrap().unwrap_or_default();
+        assert_eq!(found.crashes(), 0);
+        found.given_back
+    };
+    for before in 0..3 {
+        let mut journal = Journal::new(state.path(), false);
+        assert_eq!(given_back(&mut journal), before);
+        journal.taken(&taken(1, b"one")).unwrap();
+        journal.passed([2; 32]).unwrap();
+        if before == 1 {
+            journal.stopping().unwrap();
+            journal.reply([1; 32], ReplyKind::Replied, b"").unwrap();
+            journal.acked([1; 32]).unwrap();
+            journal.close();
+        } else {
+            drop(journal);
+        }
+    }
+    let mut begun = Journal::new(state.path(), false);
+    assert_eq!(given_back(&mut begun), 3);
+    // It is lost to the broker, comes again while it waits, and is begun: of three deliveries two came to nothing.
+    (0..3).for_each(|_| begun.passed([2; 32]).unwrap());
+    begun.taken(&taken(2, b"two")).unwrap();
+    assert_eq!(given_back(&mut begun), 3, "what this process has given back it knows itself");
+    drop(begun);
+    let mut last = Journal::new(state.path(), false);
+    let found = last.find(&[2; 32]).unwrap().unwrap();
+    assert_eq!((found.given_back, found.crashes()), (5, 1));
+    last.taken(&taken(2, b"two")).unwrap();
+    last.reply([2; 32], ReplyKind::Replied, b"").unwrap();
+    last.acked([2; 32]).unwrap();
+    last.taken(&taken(1, b"one")).unwrap();
+    last.reply([1; 32], ReplyKind::Replied, b"").unwrap();
+    last.acked([1; 32]).unwrap();
+    last.close();
+    assert_eq!(files(state.path()), Vec::<PathBuf>::new());
+}
+
+/// "An end by TERM never counts", also of what goes on in a next file while it runs.
+#[test]
+fn each_file_of_a_process_that_stops_says_so() {
+    for stops_first in [true, false] {
+        let state = tempfile::tempdir().unwrap();
+        let mut first = Journal::new(state.path(), false);
+        first.taken(&taken(1, b"x")).unwrap();
+        if stops_first {
+            first.stopping().unwrap();
+        }
+        first.taken(&taken(2, &vec![b'x'; SEGMENT as usize])).unwrap();
+        first.reply([2; 32], ReplyKind::Replied, b"").unwrap();
+        first.acked([2; 32]).unwrap();
+        if !stops_first {
+            first.stopping().unwrap();
+        }
+        assert_eq!(files(state.path()).len(), 2);
+        drop(first);
+        // Only what is live is certain to stay.
+        fs::remove_file(&files(state.path())[0]).unwrap();
+        let mut second = Journal::new(state.path(), false);
+        let found = second.find(&[1; 32]).unwrap().unwrap_or_default();
+        assert_eq!((found.crashes(), found.given_back), (0, 1), "{stops_first}");
+    }
+}
+
 #[test]
 fn a_file_is_dropped_when_nothing_in_it_is_live() {
     let state = tempfile::tempdir().unwrap();
