@@ -55,6 +55,8 @@ pub enum Event {
     Connected {
         /// The broker, without password.
         place: String,
+        /// What it calls itself.
+        product: String,
     },
     /// Not connected any more, or not yet. Comes once for every reason that an absence of the broker has.
     Lost {

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tracing::warn;
 
-/// RabbitMQ takes a delivery back after so long (consumer_timeout), unless told otherwise.
+/// The broker that has a consumer_timeout.
+const RABBITMQ: &str = "RabbitMQ";
+/// It takes a delivery back after so long, unless told otherwise.
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// The limits of a participant.
@@ -22,6 +24,7 @@ pub struct Limits {
     /// It is under way already.
     restarting: bool,
     seen: u64,
+    warned: bool,
 }
 
 impl Limits {
@@ -35,12 +38,16 @@ impl Limits {
             restart: None,
             restarting: false,
             seen: 0,
+            warned: false,
         }
     }
 
-    /// Says at the start what may surprise later.
-    pub fn warn(&self, settings: &Settings) {
-        if self.hard.is_zero() || self.hard > CONSUMER_TIMEOUT {
+    /// Says what may surprise later, once, where the broker takes away what takes long.
+    pub fn warn(&mut self, product: &str, settings: &Settings) {
+        if product == RABBITMQ
+            && !std::mem::replace(&mut self.warned, true)
+            && (self.hard.is_zero() || self.hard > CONSUMER_TIMEOUT)
+        {
             let hard = if self.hard.is_zero() { "not set".into() } else { seconds(self.hard) };
             warn!(
                 "{}: hard_timeout is {hard}: RabbitMQ's consumer_timeout (30 minutes unless configured) gives longer work to another while it runs",
@@ -155,6 +162,7 @@ mod tests {
             restart: None,
             restarting: false,
             seen: 0,
+            warned: false,
         };
         assert_eq!(limits.take_restart(1), None);
         assert_eq!(limits.take_restart(2).as_deref(), Some("2 workitems, as many as max_workitems"));

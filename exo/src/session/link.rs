@@ -1,7 +1,8 @@
 //! What is made of the link's news.
 
 use super::Session;
-use crate::machine::Event;
+use super::keeper::STOPPING;
+use crate::machine::{Event, Phase};
 use crate::workers::Workers;
 use tracing::{info, warn};
 
@@ -9,11 +10,17 @@ impl<W: Workers> Session<W> {
     pub(super) async fn heard(&mut self, event: air::Event) -> Option<Event> {
         let name = &self.settings.name;
         match event {
-            air::Event::Connected { place } => {
-                info!("{name}: consuming from {} at {place}", self.settings.queue);
-                let words = format!("consuming from {} at {place}", self.settings.queue);
-                self.keeper.state(true, words);
-                self.announce();
+            air::Event::Connected { place, product } => {
+                if let Some(why) = self.idle() {
+                    info!("{name}: connected to {place}, and takes nothing from the queue: {why}");
+                    self.keeper.state(false, format!("not consuming: {why}"));
+                } else {
+                    let words = format!("consuming from {} at {place}", self.settings.queue);
+                    info!("{name}: {words}");
+                    self.keeper.state(true, words);
+                    self.announce();
+                    self.limits.warn(&product, &self.settings);
+                }
                 Some(Event::Connected)
             }
             air::Event::Lost { reason } => {
@@ -29,15 +36,13 @@ impl<W: Workers> Session<W> {
             }
             air::Event::Blocked { reason } => {
                 warn!("{name}: the broker takes no messages: {reason}; replies wait");
-                let queue = &self.settings.queue;
-                let words =
-                    format!("consuming from {queue}, replies wait: the broker takes no messages: {reason}");
-                self.keeper.state(true, words);
+                let waits = format!("replies wait: the broker takes no messages: {reason}");
+                self.connected(&format!(", {waits}"));
                 None
             }
             air::Event::Unblocked => {
                 info!("{name}: the broker takes messages again");
-                self.keeper.state(true, format!("consuming from {}", self.settings.queue));
+                self.connected("");
                 None
             }
             air::Event::Air(air) => {
@@ -58,6 +63,22 @@ impl<W: Workers> Session<W> {
                 warn!(wfid, "{name}: the reply was not taken: {reason}; trying again");
                 Some(Event::Refused(id))
             }
+        }
+    }
+
+    /// Notes that the link is up, and what else there is to say of it.
+    fn connected(&mut self, besides: &str) {
+        match self.idle() {
+            Some(why) => self.keeper.state(false, format!("not consuming: {why}{besides}")),
+            None => self.keeper.state(true, format!("consuming from {}{besides}", self.settings.queue)),
+        }
+    }
+
+    /// Why nothing is taken from the queue though the link is up.
+    fn idle(&self) -> Option<String> {
+        match self.machine.phase() {
+            Phase::Draining { .. } => Some(STOPPING.to_owned()),
+            _ => self.keeper.trouble().map(str::to_owned),
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Connection {
     over: watch::Receiver<Option<Error>>,
     /// `amqp://host:port/vhost`, without user and password.
     pub place: String,
+    /// What the broker calls itself: `RabbitMQ`, `skynet-broker`.
+    pub product: String,
 }
 
 impl Connection {
@@ -43,16 +45,16 @@ impl Connection {
         let place = place(&uri);
         let opened = timeout(PATIENCE, async {
             let mut stream = dial(&uri, tls).await?;
-            let (agreed, input) = shake_hands(&mut stream, &uri, name).await?;
-            Ok::<_, Error>((stream, agreed, input))
+            let (agreed, product, input) = shake_hands(&mut stream, &uri, name).await?;
+            Ok::<_, Error>((stream, agreed, product, input))
         });
         let why = match opened.await {
-            Ok(Ok((stream, agreed, input))) => {
+            Ok(Ok((stream, agreed, product, input))) => {
                 let state = State::new(agreed);
                 let over = state.over();
                 let shared = Shared::new(state);
                 let task = tokio::spawn(run(stream, input, Arc::clone(&shared))).abort_handle();
-                return Ok(Self { shared, task, over, place });
+                return Ok(Self { shared, task, over, place, product });
             }
             Ok(Err(e)) => e.to_string(),
             Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),

@@ -34,7 +34,8 @@ pub struct Agreed {
     pub heartbeat: Duration,
 }
 
-/// Shakes hands. `uri` has the heartbeat and the frame size that we want. What was read beyond that is returned, too.
+/// Shakes hands. `uri` has the heartbeat and the frame size that we want. What the broker calls itself, and what was read
+/// beyond all that, is returned, too.
 ///
 /// # Errors
 /// What the broker says, or the socket.
@@ -42,10 +43,10 @@ pub async fn shake_hands(
     stream: &mut Box<dyn Stream>,
     uri: &AMQPUri,
     name: &str,
-) -> Result<(Agreed, Vec<u8>), Error> {
+) -> Result<(Agreed, String, Vec<u8>), Error> {
     stream.write_all(GREETING).await?;
     let mut input = vec![];
-    let AMQPMethod::Start(_) = hear(stream, &mut input).await? else {
+    let AMQPMethod::Start(start) = hear(stream, &mut input).await? else {
         return Err(Error::Garbled("no connection.start"));
     };
     say(stream, AMQPMethod::StartOk(introduction(uri, name)?)).await?;
@@ -61,8 +62,16 @@ pub async fn shake_hands(
     say(stream, AMQPMethod::TuneOk(tuned)).await?;
     say(stream, AMQPMethod::Open(Open { virtual_host: uri.vhost.as_str().into() })).await?;
     match hear(stream, &mut input).await? {
-        AMQPMethod::OpenOk(_) => Ok((agreed, input)),
+        AMQPMethod::OpenOk(_) => Ok((agreed, product(&start.server_properties), input)),
         _ => Err(Error::Garbled("no connection.open-ok")),
+    }
+}
+
+/// The product's name; empty where it is not told.
+fn product(server: &FieldTable) -> String {
+    match server.inner().get("product") {
+        Some(AMQPValue::LongString(name)) => name.to_string(),
+        _ => String::new(),
     }
 }
 

@@ -134,7 +134,10 @@ impl Task {
     async fn serve(&mut self, broker: Broker, work: Option<Work>) -> End {
         self.epoch += 1;
         self.said.clear();
-        self.emit(Event::Connected { place: broker.place.clone() });
+        self.emit(Event::Connected {
+            place: broker.place.clone(),
+            product: broker.publishing.product.clone(),
+        });
         let mut served = Served::new(broker, work, &self.options);
         if !self.consuming
             && let Some(work) = &served.work
