@@ -8,7 +8,7 @@ use air::rpc::{Caller, Target, Unanswered};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tests::broker::Broker;
 use tests::{Running, Sandbox};
 use tokio::runtime::Runtime;
@@ -62,6 +62,17 @@ impl Asking {
     fn cancel(&self, target: &Target, force: bool) -> Result<Cancelled, Unanswered> {
         let args = CancelArgs { force, reason: Some("by the test".into()), ..CancelArgs::default() };
         self.runtime.block_on(self.caller.call::<Cancel>(target, &args, LONG))
+    }
+
+    /// Waits until the process has a queue, without a question to any handler.
+    fn wait_until_there_is(&self, scene: &Scene, wfid: &str) {
+        // Nobody holds this workitem: those who hold others of the process say so themselves.
+        let args = StatusArgs { sid: Some("none".into()), ..StatusArgs::default() };
+        let target = Target::Wfid(wfid.into());
+        scene.sandbox.wait_until(&format!("{wfid} has a queue"), || {
+            let asked = self.runtime.block_on(self.caller.call::<Status>(&target, &args, LONG));
+            asked.unwrap_err().code() == "NoSuchWorkitem"
+        });
     }
 
     /// Waits until the process has a queue, and returns what its first holder says.
@@ -144,17 +155,17 @@ fn a_running_workitem_tells_how_it_stands_and_is_cancelled(scene: &Scene) {
     assert_eq!(exo.finish().told().0, 0);
 }
 
-/// "Answered by Rust within a second even when Python is stuck in C code" that holds the interpreter lock.
-fn status_is_answered_within_a_second_while_c_code_holds_the_interpreter(scene: &Scene) {
+/// "Answered by Rust within a second even when Python is stuck in C code" that holds the interpreter lock. It does so
+/// until the answers are there: one that needed Python would never come. That the wait for Python's own words leaves
+/// enough of the second is asserted where that is written down (`session::control`).
+fn status_is_answered_while_c_code_holds_the_interpreter(scene: &Scene) {
     const STUCK: &str = "
-import ctypes, time
+import ctypes
 class ParticipantHandler(object):
     def handle_wi(self, wid):
         wid.progress(0.5, 'into C')
-        print('begun')
-        time.sleep(0.2)
         # PyDLL keeps the lock during the call.
-        ctypes.PyDLL(None).sleep(8)
+        ctypes.PyDLL(None).system(b'echo it sits in C now; while [ ! -e ../answered ]; do sleep 0.05; done')
     def status(self, wid):
         return 'never heard'
 ";
@@ -163,13 +174,10 @@ class ParticipantHandler(object):
     let mut replies = client.replies();
     let asks = scene.asks();
     client.publish("sizer", workitem("w1", "0_0", json!({})));
-    exo.wait_until_it_says("begun");
-    std::thread::sleep(Duration::from_millis(700)); // it sits in C now
+    exo.wait_until_it_says("it sits in C now");
+    asks.wait_until_there_is(scene, "w1");
     for question in 0..3 {
-        let begun = Instant::now();
         let status = asks.status(&wfid("w1")).unwrap();
-        let took = begun.elapsed();
-        assert!(took < Duration::from_secs(1), "the answer took {took:?}");
         let one = &status.workitems[0];
         let progress = one.progress.clone().unwrap();
         assert_eq!((progress.text.as_str(), &one.handler), ("into C", &Value::Null));
@@ -177,6 +185,7 @@ class ParticipantHandler(object):
         let says = if question == 0 { "no answer within" } else { "an earlier question" };
         assert!(trouble.contains(says), "{trouble}");
     }
+    scene.sandbox.write("answered", "");
     assert_eq!(replies.receive_json()["fei"]["wfid"], "w1", "and the work goes on");
 }
 
@@ -393,7 +402,7 @@ macro_rules! on_both_brokers {
 
 on_both_brokers!(
     a_running_workitem_tells_how_it_stands_and_is_cancelled,
-    status_is_answered_within_a_second_while_c_code_holds_the_interpreter,
+    status_is_answered_while_c_code_holds_the_interpreter,
     force_ends_a_handler_that_only_loops,
     all_who_hold_a_process_answer_and_are_cancelled,
     the_engine_cancels_what_runs_here,
