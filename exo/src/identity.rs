@@ -2,10 +2,11 @@
 
 use crate::trust;
 use config::Settings;
-use nix::unistd::{User, chown, geteuid};
+use nix::libc;
+use nix::unistd::{User, geteuid};
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use unix::privileges;
 
@@ -29,6 +30,12 @@ pub fn assume(settings: &Settings, files: &[PathBuf]) -> Result<Environment, Str
         trust::check(file).map_err(|distrust| distrust.to_string())?;
     }
     let user = target(settings)?;
+    if user.uid.is_root() && user.name != "root" {
+        return Err(format!(
+            "{} is root by another name: set user to another account, or to root",
+            user.name
+        ));
+    }
     make_state(&settings.state, Some(&user))?;
     if !user.uid.is_root() {
         privileges::become_user(&user).map_err(|e| format!("cannot become {}: {e}", user.name))?;
@@ -75,10 +82,14 @@ fn make_state(state: &Path, owner: Option<&User>) -> Result<(), String> {
     let fresh = !state.exists();
     DirBuilder::new().recursive(true).mode(0o755).create(state).map_err(|e| cannot(&e))?;
     if fresh {
+        // Through a descriptor: who may write the folder around it must not put something else in its place.
+        let look =
+            OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(state);
+        let folder = look.map_err(|e| cannot(&e))?;
         if let Some(user) = owner {
-            chown(state, Some(user.uid), Some(user.gid)).map_err(|e| cannot(&e))?;
+            fchown(&folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(|e| cannot(&e))?;
         }
-        fs::set_permissions(state, fs::Permissions::from_mode(0o2750)).map_err(|e| cannot(&e))?;
+        folder.set_permissions(Permissions::from_mode(0o2750)).map_err(|e| cannot(&e))?;
     }
     Ok(())
 }

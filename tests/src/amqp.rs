@@ -53,6 +53,13 @@ impl Client {
         self.runtime.block_on(declare).unwrap();
     }
 
+    /// Declares a queue that does not outlive the broker, nor does anything in it.
+    pub fn declare_passing(&self, queue: &str) {
+        let declare =
+            self.channel.queue_declare(queue.into(), QueueDeclareOptions::default(), FieldTable::default());
+        self.runtime.block_on(declare).unwrap();
+    }
+
     /// Declares a quorum queue.
     pub fn declare_quorum(&self, queue: &str) {
         let options = QueueDeclareOptions { durable: true, ..Default::default() };

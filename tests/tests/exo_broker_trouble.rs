@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 use serde_json::{Value, json};
+use state::journal::record::Record;
+use state::journal::segment::scan;
+use tests::amqp::REPLIES;
 use tests::{Broker, Cluster, Participant, Running, Sandbox, workitem};
 use unix::process::Signal;
 
@@ -99,6 +102,73 @@ fn replies_wait_while_the_broker_is_short_of_memory_or_disk_and_it_is_said() {
     }
     let out = done(&mut exo);
     assert_eq!((out.matches("begun").count(), out.matches("trying again").count()), (2, 0), "{out}");
+}
+
+/// "A reply that comes back (mandatory) or is nacked is retried with backoff, unacknowledged": its queue is gone, or takes
+/// no more.
+#[test]
+fn a_reply_that_comes_back_or_is_refused_is_sent_again_until_it_is_taken() {
+    let (p, cluster) = on_cluster("", "");
+    let client = p.broker.client();
+    client.declare("sizer");
+    let mut exo = p.start();
+    p.broker.client().delete(REPLIES);
+    client.publish("sizer", workitem("w1", json!({})));
+    exo.wait_until_it_says(
+        "sizer w1: the reply was not taken: there was no queue ruote_workitems; trying again",
+    );
+    p.sandbox.wait_until("it is there, in a new queue", || client.depth(REPLIES) == 1);
+    let full = "{\"max-length\": 1, \"overflow\": \"reject-publish\"}";
+    cluster.ctl(&p.sandbox, 0, &["set_policy", "--apply-to", "queues", "full", REPLIES, full]);
+    client.publish("sizer", workitem("w2", json!({})));
+    exo.wait_until_it_says("sizer w2: the reply was not taken: the broker refused it; trying again");
+    // It is still in hand: another would get it now.
+    assert!(!exo.out().contains("w2: done"), "{}", exo.out());
+    for wfid in ["w1", "w2"] {
+        let body = p.sandbox.wait_for("a reply", || client.take(REPLIES));
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["fei"]["wfid"], wfid);
+    }
+    exo.wait_until_it_says("w2: done");
+    let out = done(&mut exo);
+    assert_eq!((out.matches("begun").count(), client.depth("sizer")), (2, 0), "{out}");
+}
+
+/// The same of our own broker, which has no room when too much of what it holds must stay in memory.
+#[test]
+fn replies_wait_while_skynet_broker_is_short_of_memory_and_it_is_said() {
+    const WAITS: &str = "
+import os, time
+class ParticipantHandler(object):
+    def handle_wi(self, wid):
+        print('begun', wid.wfid)
+        while wid.fields.until and not os.path.exists(wid.fields.until): time.sleep(0.05)
+        print('ended', wid.wfid)
+";
+    let p = Participant::on_skynet(WAITS, "");
+    let client = p.broker.client();
+    let mut exo = p.start();
+    let mut replies = client.replies();
+    let full = p.sandbox.path("full");
+    client.publish("sizer", workitem("w0", json!({})));
+    assert_eq!(replies.receive_json()["fei"]["wfid"], "w0", "from now on it publishes");
+    client.publish("sizer", workitem("w1", json!({"until": full})));
+    exo.wait_until_it_says("begun w1");
+    // More than 256 MiB with the last of them.
+    let filler = p.broker.client();
+    filler.declare_passing("filler");
+    let large = vec![0; 17 << 19];
+    (0..31).for_each(|_| filler.publish("filler", &large));
+    exo.wait_until_it_says("the broker takes no messages: low on memory; replies wait");
+    p.sandbox.write("full", "");
+    exo.wait_until_it_says("ended w1");
+    assert_eq!(exo.out().matches("w1: done").count(), 0, "{}", exo.out());
+    p.broker.client().purge("filler");
+    exo.wait_until_it_says("the broker takes messages again");
+    let reply = replies.receive_json();
+    assert_eq!((&reply["fei"]["wfid"], reply.get("error")), (&json!("w1"), None), "{reply}");
+    exo.wait_until_it_says("w1: done");
+    let out = done(&mut exo);
+    assert_eq!((out.matches("begun w1").count(), out.matches("trying again").count()), (1, 0), "{out}");
 }
 
 /// "Heartbeats stop (a frozen broker, SIGSTOP)": "says so in its log within one heartbeat".
@@ -205,4 +275,90 @@ fn on_a_quorum_queue_the_ends_by_term_are_no_attempts() {
     let reply = replies.receive_json();
     assert_eq!((&reply["fields"]["attempt"], reply.get("error")), (&json!(2), None), "{reply}");
     done(&mut exo);
+}
+
+/// The same of what only waited: a process that ends, or is ended by another workitem, had not begun with it.
+#[test]
+fn on_a_quorum_queue_what_waited_behind_others_is_no_attempt() {
+    let config = "queue_type = \"quorum\"\nmax_attempts = 2\nprefetch = 3\n";
+    let p = Participant::new(Sandbox::new(), Broker::rabbitmq(), WORKER, config);
+    let client = p.broker.client();
+    let mut replies = client.replies();
+    client.declare_quorum("sizer");
+    client.publish_persistent("sizer", workitem("culprit", json!({"sleep": 60})));
+    client.publish_persistent("sizer", workitem("waits", json!({})));
+    for ends in 1..=2 {
+        let mut exo = p.start();
+        exo.wait_until_it_says("begun culprit");
+        p.sandbox.wait_until("the other is noted", || passed(&p) == ends);
+        exo.kill();
+    }
+    let mut exo = p.start();
+    let (mut culprit, mut other) = (replies.receive_json(), replies.receive_json());
+    if culprit["fei"]["wfid"] != "culprit" {
+        std::mem::swap(&mut culprit, &mut other);
+    }
+    assert!(culprit["error"]["message"].as_str().unwrap().contains("ended 2 times"), "{culprit}");
+    assert_eq!((&other["fields"]["attempt"], other.get("error")), (&json!(1), None), "{other}");
+    done(&mut exo);
+}
+
+/// How many deliveries the journal notes that were not begun.
+fn passed(p: &Participant) -> usize {
+    let mut found = 0;
+    for file in
+        std::fs::read_dir(p.sandbox.path("participants/sizer/journal")).into_iter().flatten().flatten()
+    {
+        let file = std::fs::File::open(file.path()).unwrap();
+        let _ = scan(&file, 0, |_, record| found += usize::from(matches!(record, Record::Passed { .. })));
+    }
+    found
+}
+
+/// "RabbitMQ's consumer_timeout (30 min) gives longer work to another host while it runs: exo warns at start when
+/// `hard_timeout` is 0 or above it": after the line that it consumes, once, and not of a broker without such a thing.
+#[test]
+fn that_long_work_may_be_given_to_another_is_said_where_the_broker_does_that() {
+    for (config, hard) in [
+        ("", Some("not set")),
+        ("hard_timeout = \"31m\"\n", Some("1860 s")),
+        ("hard_timeout = \"30m\"\n", None),
+    ] {
+        for rabbitmq in [true, false] {
+            let sandbox = Sandbox::new();
+            let broker = if rabbitmq { Broker::rabbitmq() } else { Broker::skynet(&sandbox) };
+            let p = Participant::new(sandbox, broker, WORKER, config);
+            let mut exo = p.start();
+            p.broker.client().delete("sizer");
+            exo.wait_until_it_says("consuming from sizer again");
+            let out = done(&mut exo);
+            let said = hard.filter(|_| rabbitmq);
+            assert_eq!(
+                out.matches("consumer_timeout").count(),
+                usize::from(said.is_some()),
+                "{config}: {out}"
+            );
+            let warning = said.map(|hard| format!("hard_timeout is {hard}: RabbitMQ's consumer_timeout"));
+            assert!(warning.is_none_or(|warning| out.contains(&warning)), "{config}: {out}");
+            assert!(out.starts_with(" INFO sizer: consuming from sizer at "), "{out}");
+        }
+    }
+}
+
+/// "Consuming" is said only while it is true: not of a process that ends, when the broker comes back.
+#[test]
+fn a_process_that_ends_does_not_say_that_it_consumes_when_the_broker_is_back() {
+    let mut p = Participant::on_skynet(WORKER, "");
+    let mut exo = p.start();
+    p.broker.client().publish_persistent("sizer", workitem("w1", json!({"sleep": 8})));
+    exo.wait_until_it_says("begun w1");
+    exo.signal(Signal::SIGTERM);
+    exo.wait_until_it_says("taking no more work, 1 in hand");
+    p.broker.process().kill();
+    let Participant { sandbox, broker } = &mut p;
+    broker.start_again(sandbox);
+    exo.wait_until_it_says("and takes nothing from the queue: told to stop, finishing what runs");
+    assert_eq!(exo.out().matches("consuming from").count(), 1, "{}", exo.out());
+    let done = exo.finish();
+    assert_eq!((done.code, done.out.matches("w1: done").count()), (Some(0), 1), "{}", done.out);
 }

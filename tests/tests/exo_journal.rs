@@ -199,15 +199,14 @@ fn an_end_by_term_is_no_attempt() {
 /// "What cannot be journalled is not started: consuming stops, the delivery goes back, retried with backoff."
 #[test]
 fn what_cannot_be_journalled_is_not_started_until_it_can() {
-    let p = skynet("");
+    let mut p = skynet("");
     let client = p.broker.client();
-    let mut replies = client.replies();
     // Made by the test: exo would give it to its user.
     let folder = p.sandbox.folder("participants/sizer");
     fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     fs::write(folder.join("journal"), "in the way").unwrap();
     let mut exo = p.start();
-    client.publish("sizer", workitem("w1", json!({})));
+    client.publish_persistent("sizer", workitem("w1", json!({})));
     exo.wait_until_it_says("cannot write the journal");
     p.sandbox.wait_until("it is back on the queue", || client.depth("sizer") == 1);
     assert_eq!(runs(&p, "w1"), Vec::<String>::new());
@@ -215,6 +214,14 @@ fn what_cannot_be_journalled_is_not_started_until_it_can() {
         state::live::read(Path::new(&folder)).into_iter().find(|live| !live.consuming)
     });
     assert!(live.state.starts_with("not consuming: cannot write the journal"), "{live:?}");
+    // A broker that comes back changes nothing about that, and is not said to.
+    p.broker.process().kill();
+    let Participant { sandbox, broker } = &mut p;
+    broker.start_again(sandbox);
+    exo.wait_until_it_says(", and takes nothing from the queue: cannot write the journal");
+    assert_eq!(exo.out().matches("consuming from").count(), 1, "{}", exo.out());
+    let client = p.broker.client();
+    let mut replies = client.replies();
     fs::remove_file(folder.join("journal")).unwrap();
     assert_eq!(replies.receive_json()["fei"]["wfid"], "w1");
     assert_eq!(runs(&p, "w1").len(), 1);

@@ -27,11 +27,19 @@ fn i_want_to_manage_the_names_of_participants_without_changing_the_code() {
     assert!(item["definition"].as_str().unwrap().contains("boss_register"), "{item}");
     let item = json(&home, &["unregister", "./sizer", "--as", "^size.*"]);
     assert!(item["definition"].as_str().unwrap().contains(":action => \"unregister\""), "{item}");
+    // Both are settings of the participant, too.
+    home.good(&["config", "./sizer", "set", "regexp", "^(size|measure)$"]);
+    home.good(&["config", "./sizer", "set", "queue", "sizes"]);
+    for command in ["register", "unregister"] {
+        let item = json(&home, &[command, "./sizer"]);
+        let said = (&item["fields"]["name"], &item["fields"]["queue"]);
+        assert_eq!(said, (&"^(size|measure)$".into(), &"sizes".into()), "{item}");
+    }
     json(&home, &["launch", "--definition", "Ruote.process_definition do sizer end", "-F", "a.b=1"]);
     let queues = json(&home, &["queues"]);
     let replies =
         queues.as_array().unwrap().iter().find(|queue| queue["queue"] == "ruote_workitems").unwrap();
-    assert_eq!(replies["ready"], 3, "the engine finds all three when it comes: {queues}");
+    assert_eq!(replies["ready"], 5, "the engine finds all of them when it comes: {queues}");
     let bad = home.skynet(&["register", "./sizer", "--as", "size["]);
     assert!(bad.code == Some(100) && bad.err.lines().count() == 1, "{bad:?}");
 }
