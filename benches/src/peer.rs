@@ -4,6 +4,7 @@ use crate::Bench;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Once;
 
 /// Whose programs they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,18 +53,22 @@ impl Kind {
 }
 
 impl Peer {
-    /// Those of these kinds that are there. Of the others it is said that they are missing.
+    /// Those of these kinds that are there. When it is first asked it says which peers are missing.
     pub fn all(bench: &Bench, kinds: &[Kind]) -> Vec<Self> {
-        let peers = kinds.iter().map(|kind| Self::of(bench, *kind));
-        let (here, missing): (Vec<_>, Vec<_>) = peers.partition(Self::is_here);
-        if !missing.is_empty() {
-            let names: Vec<_> = missing.iter().map(|peer| peer.kind.label()).collect();
-            let names = names.join(", ");
-            eprintln!(
-                "bench: warning: no {names} here (tests/setup rivals gets them); the columns stay empty"
-            );
-        }
-        here
+        static SAID: Once = Once::new();
+        let of = |kind: &Kind| Self::of(bench, *kind);
+        SAID.call_once(|| {
+            let peers = [Kind::Daemontools, Kind::Runit, Kind::S6].iter().map(of);
+            let missing: Vec<_> =
+                peers.filter(|peer| !peer.is_here()).map(|peer| peer.kind.label()).collect();
+            if !missing.is_empty() {
+                let missing = missing.join(", ");
+                eprintln!(
+                    "bench: warning: no {missing} here (tests/setup peers rivals gets them); their columns stay empty"
+                );
+            }
+        });
+        kinds.iter().map(of).filter(Self::is_here).collect()
     }
 
     fn of(bench: &Bench, kind: Kind) -> Self {
