@@ -3,7 +3,7 @@
 use air::Tls;
 use air::line::{Line, LineError};
 use config::{Settings, address};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
 use session::workers::Report;
 use std::sync::mpsc::channel;
@@ -49,7 +49,7 @@ impl Publisher {
         py.detach(|| {
             if self.by_session(&body) { Ok(()) } else { send_alone(&self.urls, &self.tls, ENGINE, &body) }
         })
-        .map_err(PyRuntimeError::new_err)
+        .map_err(PyConnectionError::new_err)
     }
 }
 
@@ -67,7 +67,7 @@ pub fn send(
     let parts = [("amqp_host", host), ("amqp_user", user), ("amqp_pwd", password), ("amqp_vhost", vhost)];
     let scheme = if host.ends_with(":5671") { "amqps://h" } else { "amqp://h" };
     let url = address::with_parts(Some(scheme), &parts.into());
-    py.detach(|| send_alone(&[url], &Tls::default(), queue, &body)).map_err(PyRuntimeError::new_err)
+    py.detach(|| send_alone(&[url], &Tls::default(), queue, &body)).map_err(PyConnectionError::new_err)
 }
 
 /// Sends a message on a connection of its own.
