@@ -1,4 +1,5 @@
 //! Short words for the methods of the protocol, and playing a scenario before both brokers.
+#![allow(dead_code, reason = "each test file uses its part of it")]
 
 use amq_protocol::protocol::basic::{self, AMQPProperties};
 use amq_protocol::protocol::{AMQPClass, channel, confirm, exchange, queue};
