@@ -1,5 +1,6 @@
 //! Which brokers a tree or a participant names, and a line to the first that answers.
 
+use crate::progress::during;
 use crate::tree::Tree;
 use crate::trouble::{Trouble, cannot};
 use air::Tls;
@@ -9,6 +10,8 @@ use std::path::Path;
 
 /// What participants answer to, and where BOSS takes launchitems from.
 pub const REPLIES: &str = "ruote_workitems";
+/// What is said while it is connected to.
+pub const WAITED_FOR: &str = "waiting for the broker";
 /// The broker of a tree whose `boss.conf` names none.
 const DEFAULT: &str = "amqp://boss:boss@127.0.0.1:5672/boss";
 
@@ -79,6 +82,7 @@ pub fn named(tree: &Tree) -> Result<Option<Brokers>, Trouble> {
 /// # Errors
 /// Why none does, and where to look.
 pub async fn open(tree: &Tree, brokers: &Brokers) -> Result<Line, Trouble> {
+    let _progress = during(WAITED_FOR);
     Line::open(&brokers.urls, &brokers.tls).await.map_err(|e| match tree.home() {
         Some(_) => Trouble::System(format!("{e} (is it up? skynet local status)")),
         None => Trouble::System(format!("{e} (what is wrong: skynet doctor)")),

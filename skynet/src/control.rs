@@ -3,6 +3,7 @@
 
 use crate::cli::admin::{Names, Paths};
 use crate::enable::{self, AtBoot};
+use crate::interrupt::goes_on;
 use crate::listening;
 use crate::participant::{self, Participant};
 use crate::say::say;
@@ -143,6 +144,8 @@ pub fn reload(tree: &Tree, args: &Names) -> Acted {
             )));
         };
         tell(&dir, "h")?;
+        let _goes_on =
+            goes_on(format!("{name} reloads when it has finished its work (at once: skynet kill {name})"));
         wait_until_gone(&dir, pid, patience, &format!("waiting for {name} to finish its work")).ok_or_else(
             || {
                 Trouble::Failed(format!(
@@ -207,6 +210,7 @@ fn wait_until_gone(dir: &std::path::Path, pid: i32, patience: Duration, what: &s
 pub fn begin(tree: &Tree, name: &str, before: u32, patience: Option<Duration>) -> Result<(), Trouble> {
     starting::wait_for_supervise(tree, name)?;
     tell(&tree.service(name), "u")?;
+    let _goes_on = goes_on(format!("{name} was told to start, and goes on with that (skynet stop {name})"));
     let pid = starting::wait_until_up(tree, name, before, patience.unwrap_or(starting::PATIENCE))?;
     say!("{name} is up (pid {pid})");
     if let Some(note) = listening::wait(tree, name)? {

@@ -1,16 +1,20 @@
 //! `skynet run NAME`: a participant in the foreground, its log on the terminal, started anew on every save.
+//! With `--json` what happens to it are lines of JSON, and its log is on standard error.
 
 use crate::cli::author::Run;
 use crate::interrupt::exit_code;
+use crate::local::broker::{self, Broker};
 use crate::participant::Participant;
-use crate::say::{complain, say};
+use crate::say::{self, complain, say};
 use crate::service::{Condition, Service, has_ended};
+use crate::starting::svscan_runs;
 use crate::stopping::send;
 use crate::testing::path_with_ours;
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
 use crate::waiting::{Waiting, Woken};
 use nix::poll::{PollFd, PollFlags};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsFd;
@@ -29,6 +33,15 @@ const DEEPEST: usize = 4;
 /// What the files of a participant are like: a save changes it.
 type Print = BTreeMap<PathBuf, (SystemTime, u64)>;
 
+/// What happens to it, as `--json` tells it. The schema stands in docs/reference/json.md.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Event<'a> {
+    Started { pid: u32 },
+    Saved { file: &'a str },
+    Ended { exit: Option<i32>, signal: Option<i32> },
+}
+
 /// A participant that runs.
 struct Running {
     child: Child,
@@ -36,8 +49,12 @@ struct Running {
 }
 
 /// Runs it until ^C.
-pub fn run(tree: &Tree, args: &Run) -> Outcome {
+pub fn run(tree: &Tree, args: &Run, json: bool) -> Outcome {
     let participant = Participant::find(tree, &args.name)?;
+    let tell = |event: Event| {
+        if json { say::json_line(&event).map_err(cannot("write", "the result")) } else { Ok(()) }
+    };
+    note_that_it_is_down(tree)?;
     for service in participant.services() {
         if let Condition::Up(pid) = Service::look(&tree.service(&service)).condition() {
             let line = "both take workitems from one queue";
@@ -47,11 +64,13 @@ pub fn run(tree: &Tree, args: &Run) -> Outcome {
     let waiting = Waiting::at_most(FOR_EVER).with_signals();
     let mut before = look(&participant.dir, &waiting);
     loop {
-        let mut running = start(tree, &participant.dir)?;
+        let mut running = start(tree, &participant.dir, json)?;
+        tell(Event::Started { pid: running.child.id() })?;
         let ended = loop {
             let process = PollFd::new(running.process.as_fd(), PollFlags::POLLIN);
             if let Woken::Interrupted(signal) = waiting.next_or(Some(process)) {
-                end(&mut running, &waiting)?;
+                let ended = end(&mut running, &waiting)?;
+                tell(Event::Ended { exit: ended.code(), signal: ended.signal() })?;
                 return Ok(exit_code(signal));
             }
             if has_ended(&running.process) {
@@ -59,11 +78,14 @@ pub fn run(tree: &Tree, args: &Run) -> Outcome {
             }
             if let Some(changed) = changed(&mut before, &participant.dir, &waiting) {
                 say!("── {changed} was saved: starting anew");
-                end(&mut running, &waiting)?;
+                tell(Event::Saved { file: &changed })?;
+                let ended = end(&mut running, &waiting)?;
+                tell(Event::Ended { exit: ended.code(), signal: ended.signal() })?;
                 break None;
             }
         };
         let Some(ended) = ended else { continue };
+        tell(Event::Ended { exit: ended.code(), signal: ended.signal() })?;
         say!("── {} {}; it starts again when you save a file (^C ends)", participant.name, how(ended));
         if args.once {
             return Ok(u8::from(!ended.success()));
@@ -79,14 +101,30 @@ pub fn run(tree: &Tree, args: &Run) -> Outcome {
             }
         };
         say!("── {saved} was saved: starting anew");
+        tell(Event::Saved { file: &saved })?;
     }
 }
 
-fn start(tree: &Tree, dir: &Path) -> Result<Running, Trouble> {
+/// The broker of a home runs only while the home is up.
+fn note_that_it_is_down(tree: &Tree) -> Result<(), Trouble> {
+    let elsewhere = matches!(broker::chosen(tree)?, Some(Broker::Elsewhere));
+    if !elsewhere && !svscan_runs(tree) {
+        complain!(
+            "note: the SkyNET here is not up, and so there is no broker (start it with: skynet local up)"
+        );
+    }
+    Ok(())
+}
+
+fn start(tree: &Tree, dir: &Path, json: bool) -> Result<Running, Trouble> {
     let mut command = Command::new(dir.join("run"));
     command.current_dir(dir).env("PATH", path_with_ours()).stdin(Stdio::null());
     if let Some(home) = tree.home() {
         command.env("SKYNET_HOME", home);
+    }
+    if json {
+        let err = std::io::stderr().as_fd().try_clone_to_owned();
+        command.stdout(err.map_err(cannot("keep", "standard error"))?);
     }
     // ^C is for us: we tell it to finish.
     let child = command.process_group(0).spawn().map_err(cannot("run", dir.join("run").display()))?;
@@ -95,7 +133,7 @@ fn start(tree: &Tree, dir: &Path) -> Result<Running, Trouble> {
 }
 
 /// TERM, and it may finish its work; ^C again hurries it, once more kills it.
-fn end(running: &mut Running, waiting: &Waiting) -> Result<(), Trouble> {
+fn end(running: &mut Running, waiting: &Waiting) -> Result<ExitStatus, Trouble> {
     let tell = |process: &Pidfd, signal| send(process, signal).map_err(cannot("stop", "the participant"));
     tell(&running.process, Signal::SIGTERM)?;
     let mut hurried = false;
@@ -107,7 +145,7 @@ fn end(running: &mut Running, waiting: &Waiting) -> Result<(), Trouble> {
             hurried = true;
         }
     }
-    running.child.wait().map(drop).map_err(cannot("wait for", "the participant"))
+    running.child.wait().map_err(cannot("wait for", "the participant"))
 }
 
 /// Which file was saved, made or removed since.

@@ -1,16 +1,19 @@
 //! ^C and TERM: a command ends at once with the exit code that shells know for it (130, 143), and leaves the
 //! terminal as it was. A command that must put something in order first claims them.
 
-use crate::progress;
+use crate::{progress, say};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use unix::signals::SignalPipe;
 
 /// Commands that look for these signals themselves.
 static CLAIMS: AtomicUsize = AtomicUsize::new(0);
+/// What goes on when a command is ended now.
+static GOES_ON: Mutex<Option<String>> = Mutex::new(None);
 /// What ends a command.
 const SIGNALS: [Signal; 2] = [Signal::SIGINT, Signal::SIGTERM];
 
@@ -43,6 +46,21 @@ impl Drop for Claim {
     }
 }
 
+/// While it lives, who ends the program is told what goes on without it.
+pub struct GoesOn(());
+
+/// This goes on when the program is ended from now on.
+pub fn goes_on(what: String) -> GoesOn {
+    *GOES_ON.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    GoesOn(())
+}
+
+impl Drop for GoesOn {
+    fn drop(&mut self) {
+        *GOES_ON.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 /// Ends the program when one of the signals comes that nobody has claimed.
 pub fn watch() {
     let Some(signals) = pipe() else { return };
@@ -54,6 +72,9 @@ pub fn watch() {
             let came = signals.take().last();
             if let Some(signal) = came.filter(|_| CLAIMS.load(Ordering::SeqCst) == 0) {
                 progress::clear();
+                if let Some(line) = GOES_ON.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
+                    say::trouble(line);
+                }
                 std::process::exit(i32::from(exit_code(signal)));
             }
         }

@@ -12,11 +12,12 @@
 //! | `history/`, `trace.rs`, `failed.rs`, `states.rs` | what was done, and what could not be |
 //! | `wi.rs` | workitems in hand: asked for and cancelled over AIR |
 //! | `tree.rs`, `name.rs`, `glob.rs`, `participant.rs`, `service.rs`, `brokers.rs` | where things are, what they are called, what they are |
-//! | `starting.rs`, `listening.rs`, `stopping.rs`, `waiting.rs`, `interrupt.rs` | waiting for effects, with deadlines, and ^C |
+//! | `starting.rs`, `listening.rs`, `stopping.rs`, `waiting.rs`, `child.rs`, `interrupt.rs` | waiting for effects and for programs, with deadlines, and ^C |
 //! | `say.rs`, `table.rs`, `paint.rs`, `progress.rs`, `units.rs`, `trouble.rs` | talking to people |
 #![forbid(unsafe_code)]
 
 mod brokers;
+mod child;
 mod cli;
 mod control;
 mod doctor;
@@ -121,7 +122,7 @@ fn perform_on(tree: &Tree, cli: Cli) -> Outcome {
         Verb::Generate(args) => return generate::run(&args.dir),
         Verb::New(args) => return new::run(&args, json),
         Verb::Test(args) => return testing::run(tree, &args, json),
-        Verb::Run(args) => return foreground::run(tree, &args),
+        Verb::Run(args) => return foreground::run(tree, &args, json),
         Verb::Send(args) => return send::run(tree, &args, json),
         Verb::Launch(args) => return launch::launch(tree, &args, json),
         Verb::Register(args) => return launch::register(tree, &args, json),

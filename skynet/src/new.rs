@@ -20,7 +20,7 @@ const IN_TEXTS: &str = "@NAME@";
 const USER: &str = "@USER@";
 
 /// What each template is for.
-const ABOUT: &[(&str, &str)] = &[
+pub const ABOUT: &[(&str, &str)] = &[
     ("python", "a Python class that is given workitems"),
     ("exec", "any program, started once for each workitem"),
     ("exoskeleton", "a Python class, and an exoskeleton of its own around it"),

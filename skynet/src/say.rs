@@ -50,6 +50,14 @@ pub fn json(value: &impl serde::Serialize) -> io::Result<()> {
     result(&(serde_json::to_string_pretty(value)? + "\n"))
 }
 
+/// Writes a value as JSON on one line, for commands that print one after the other.
+///
+/// # Errors
+/// As [`result`].
+pub fn json_line(value: &impl serde::Serialize) -> io::Result<()> {
+    result(&(serde_json::to_string(value)? + "\n"))
+}
+
 /// `println!`, but quiet when nobody listens.
 macro_rules! say {
     ($($words:tt)*) => { $crate::say::line(format_args!($($words)*)) };

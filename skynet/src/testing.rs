@@ -1,5 +1,6 @@
 //! `skynet test NAME`: a participant's unit tests, then one workitem through a throw-away home.
 
+use crate::child;
 use crate::cli::author::Test;
 use crate::name;
 use crate::participant::{self, Participant};
@@ -15,10 +16,13 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
+use std::time::Duration;
 
 /// The fields of the workitem, in a participant's folder.
 const SAMPLE: &str = "sample.json";
+/// A unit test has no limit of ours: ^C ends it.
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Tests a participant. Exit code 1 when a test fails, or the workitem does.
 pub fn run(tree: &Tree, args: &Test, json: bool) -> Outcome {
@@ -63,12 +67,13 @@ fn unit_tests(tree: &Tree, participant: &Participant) -> Result<bool, Trouble> {
         if name.ends_with(".py") {
             command.arg(&path).env("PYTHONDONTWRITEBYTECODE", "1");
         }
-        command.current_dir(&participant.dir).env("PATH", path_with_ours()).stdin(Stdio::null());
-        let done = command.output().map_err(cannot("run", path.display()))?;
-        say!("{name}: {}", if done.status.success() { "good" } else { "FAILED" });
-        if !done.status.success() {
+        command.current_dir(&participant.dir).env("PATH", path_with_ours());
+        let done = child::run(&mut command, &name, FOR_EVER)?;
+        let passed = done.status.is_some_and(|status| status.success());
+        say!("{name}: {}", if passed { "good" } else { "FAILED" });
+        if !passed {
             good = false;
-            print_indented(&done);
+            indented(&done.output);
         }
     }
     Ok(good)
@@ -160,6 +165,10 @@ fn take_over_settings(tree: &Tree, home: &Path) -> Result<(), Trouble> {
 
 fn print_indented(done: &Output) {
     for text in [&done.stdout, &done.stderr] {
-        String::from_utf8_lossy(text).lines().for_each(|line| say!("  {line}"));
+        indented(&String::from_utf8_lossy(text));
     }
+}
+
+fn indented(text: &str) {
+    text.lines().for_each(|line| say!("  {line}"));
 }

@@ -38,9 +38,11 @@ pub fn run(tree: &Tree, wanted: &Wi, json: bool) -> Outcome {
     }
     let brokers = brokers::of_tree(tree)?;
     brokers::runtime()?.block_on(async {
+        let progress = during(brokers::WAITED_FOR);
         let air = Air::connect(&brokers.urls, "skynet wi", &brokers.tls).await;
         let air = air.map_err(|e| Trouble::System(e.to_string()))?;
         let caller = Caller::over(air).await.map_err(|e| Trouble::System(e.to_string()))?;
+        drop(progress);
         match wanted {
             Wi::Status(asked) => status(&caller, asked, json).await,
             Wi::Watch(asked) => watch(&caller, asked, json).await,

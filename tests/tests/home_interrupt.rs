@@ -3,7 +3,7 @@
 
 mod home;
 
-use home::terminal::OnTerminal;
+use home::terminal::{OnTerminal, interrupt};
 use home::{Home, bin, executable, wait_until};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
@@ -27,43 +27,9 @@ fn processes_below(folder: &Path) -> Vec<String> {
     pids.filter(below).map(words).filter(|words| !words.is_empty()).collect()
 }
 
-fn up() -> Home {
-    let home = Home::new();
-    fs::create_dir(home.root()).unwrap();
-    fs::write(home.path("boss.conf"), "[amqp]\nurl = \"amqp://nobody@127.0.0.1:1/\"\n").unwrap();
-    home.good(&["local", "up"]);
-    home
-}
-
-/// Presses ^C once the screen shows `shown`; the command ends at once and leaves no process, file or setting.
-fn interrupt(home: &Home, words: &[&str], shown: &str) -> String {
-    let before = (home.processes().len(), files(home));
-    let mut command = OnTerminal::start(home, words, 80);
-    command.wait_for(shown);
-    command.interrupt();
-    let left = command.finish();
-    assert!(left.code == Some(130) && left.restored, "skynet {words:?}: {left:?}");
-    wait_until("no process of it is left", || home.processes().len() <= before.0);
-    assert_eq!(files(home), before.1, "skynet {words:?}");
-    // A line of progress is taken away.
-    let last = left.screen.rsplit("\x1b[K").next().unwrap();
-    let progress = regex::Regex::new(" … \\d+s").unwrap();
-    assert!(!progress.is_match(last), "skynet {words:?}: {left:?}");
-    left.screen
-}
-
-/// Names in the scan directory and in the temporary folder.
-fn files(home: &Home) -> Vec<String> {
-    let names = |dir| fs::read_dir(dir).into_iter().flatten().flatten();
-    let all = names(home.path("service")).chain(names(home.folder.path().to_owned()));
-    let mut all: Vec<_> = all.map(|entry| entry.file_name().into_string().unwrap()).collect();
-    all.sort();
-    all
-}
-
 #[test]
 fn what_watches_services_and_logs_ends_at_once() {
-    let home = up();
+    let home = Home::up_without_broker();
     home.service("chatty", "echo hello; exec sleep 1000");
     home.good(&["enable", "./chatty"]);
     interrupt(&home, &["log", "-f", "chatty"], "hello");
@@ -72,11 +38,14 @@ fn what_watches_services_and_logs_ends_at_once() {
 
 #[test]
 fn what_waits_for_a_service_ends_at_once_and_says_what_goes_on() {
-    let home = up();
+    let home = Home::up_without_broker();
     let dir = home.service("failing", "exit 1");
     fs::write(dir.join("service.toml"), "[backoff]\nfirst = \"1m\"\nmax = \"1m\"\n").unwrap();
     assert_eq!(home.skynet(&["enable", "./failing", "--timeout", "2s"]).code, Some(1));
-    interrupt(&home, &["start", "failing"], "waiting until failing is up");
+    for verb in ["start", "enable"] {
+        let screen = interrupt(&home, &[verb, "failing"], "waiting until failing is up");
+        assert!(screen.contains("failing was told to start"), "{screen}");
+    }
     home.good(&["remove", "failing"]);
 
     home.service("stubborn", "trap '' TERM; while :; do sleep 1; done");
@@ -111,7 +80,8 @@ fn what_waits_for_work_ends_at_once() {
     assert_eq!((fs::read_dir(&temporary).unwrap().count(), processes_below(&temporary)), (0, vec![]));
     home.good(&["enable", "./sizer"]);
     home.good(&["stop", "sizer"]);
-    interrupt(&home, &["send", "sizer", "--wait", "--wfid", "w1"], "w1");
+    let screen = interrupt(&home, &["send", "sizer", "--wait", "--wfid", "w1"], "waiting for the reply");
+    assert!(screen.contains("skynet: w1 is sent"), "{screen}");
 
     home.good(&["new", "slow"]);
     fs::write(home.folder.path().join("slow/slow.py"), SLOW).unwrap();
@@ -120,6 +90,24 @@ fn what_waits_for_work_ends_at_once() {
     wait_until("it is in hand", || home.skynet(&["wi", "status", "w2"]).code == Some(0));
     interrupt(&home, &["wi", "watch", "w2"], "slow");
     home.good(&["kill", "slow"]);
+}
+
+/// A program of others is told, and nothing of it is left: neither what it has started, nor what does not listen.
+#[test]
+fn what_runs_a_program_of_others_ends_it() {
+    let home = Home::up_without_broker();
+    home.good(&["new", "sizer"]);
+    let script = "#!/bin/sh\ntrap '' INT TERM\nsleep 1000 &\nwait\nsleep 1000\n";
+    executable(&home.folder.path().join("sizer/test_more"), script);
+    let screen = interrupt(&home, &["test", "./sizer"], "waiting for test_more");
+    assert!(screen.contains("skynet: test_more was ended"), "{screen}");
+
+    let command = home.folder.path().join("tell");
+    executable(&command, script);
+    let words = format!("[\"{}\"]", command.display());
+    home.good(&["config", "set", "notify.command", &words]);
+    let screen = interrupt(&home, &["notify", "test"], "waiting for the notify command");
+    assert!(screen.contains("was ended"), "{screen}");
 }
 
 #[test]
@@ -155,7 +143,7 @@ fn local_up_ends_at_once_and_nothing_runs() {
 /// A signal that the command was started to ignore, as by `nohup` or a script's `&`, does not end it.
 #[test]
 fn what_was_started_to_ignore_it_goes_on() {
-    let home = up();
+    let home = Home::up_without_broker();
     home.service("chatty", "echo hello; exec sleep 1000");
     home.good(&["enable", "./chatty"]);
     let script = format!("trap '' INT; exec {} log -f chatty", bin().join("skynet").display());

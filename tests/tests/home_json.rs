@@ -4,11 +4,25 @@
 mod home;
 
 use home::{Home, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Mutex;
+
+/// The commands whose JSON was looked at.
+static LOOKED_AT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// The commands there are, by the reference, which is made from the table of commands; not those that only group others.
+fn all_commands() -> BTreeSet<String> {
+    let reference = fs::read_to_string(tests::checkout().join("docs/reference/skynet.md")).unwrap();
+    let heading = regex::Regex::new("(?m)^####? `skynet ([a-z ]+)`\n\n.*\n\n    (.*)$").unwrap();
+    let found = heading.captures_iter(&reference).filter(|found| !found[2].ends_with(" <COMMAND>"));
+    found.map(|found| found[1].to_owned()).collect()
+}
 
 /// What a command prints with `--json`: one value, or with `lines` one on each line.
 fn json(home: &Home, words: &[&str], lines: bool) -> Value {
+    looked_at(words);
     let done = home.skynet(&[words, &["--json"]].concat());
     let parsed = match lines {
         true => {
@@ -17,6 +31,17 @@ fn json(home: &Home, words: &[&str], lines: bool) -> Value {
         false => serde_json::from_str(&done.out),
     };
     parsed.unwrap_or_else(|e| panic!("skynet {words:?} --json: {e}: {done:?}"))
+}
+
+/// Words of options and names are no commands.
+fn looked_at(words: &[&str]) {
+    let known = all_commands();
+    let named = |words: &[&str]| Some(words.join(" ")).filter(|words| known.contains(words));
+    // The name of a participant may stand before "set" and "unset".
+    let found = named(&words[..2.min(words.len())])
+        .or_else(|| named(&[words[0], words.get(2)?]))
+        .or_else(|| named(&words[..1]));
+    LOOKED_AT.lock().unwrap().extend(found);
 }
 
 /// The keys of an object, or of the first one in a list.
@@ -30,7 +55,6 @@ fn keys(value: &Value) -> Vec<String> {
 fn every_command_prints_the_json_that_the_reference_promises() {
     let home = Home::new();
     let reference = fs::read_to_string(tests::checkout().join("docs/reference/json.md")).unwrap();
-    let asked = std::cell::Cell::new(0);
     let check = |words: &[&str], lines: bool, expected: &str| {
         let value = json(&home, words, lines);
         let found = keys(&value);
@@ -40,7 +64,6 @@ fn every_command_prints_the_json_that_the_reference_promises() {
         for key in found {
             assert!(reference.contains(&key), "{key} of skynet {words:?} is not in docs/reference/json.md");
         }
-        asked.set(asked.get() + 1);
         value
     };
     let place = "home up svscan_pid svscan_log broker participants participants_up settings services logs";
@@ -81,6 +104,7 @@ fn every_command_prints_the_json_that_the_reference_promises() {
     check(&["config", "sizer"], false, "key value file line");
     check(&["config", "--check"], false, "file error warnings");
     check(&["config", "sizer", "set", "grace", "5s"], false, "file key changed");
+    check(&["config", "sizer", "unset", "grace"], false, "file key changed");
     check(&["doctor"], false, "level about found repair");
     check(&["log", "sizer"], true, "time participant text");
     check(
@@ -96,14 +120,34 @@ fn every_command_prints_the_json_that_the_reference_promises() {
     check(&["failed", "sizer", "bad", "--retry"], false, "participant entry sid wfid retried");
     check(&["failed", "sizer", "--all", "--drop"], false, "participant entry sid wfid dropped");
     check(&["register", "sizer"], false, "definition fields variables");
+    check(&["unregister", "sizer"], false, "definition fields variables");
     check(&["launch", "--definition", "x"], false, "definition fields variables");
     check(&["config", "sizer", "set", "notify.command", "[\"/bin/true\"]"], false, "file key changed");
     check(&["notify", "test", "sizer"], false, "service command exit output told");
     assert_eq!(json(&home, &["wi", "status", "w9"], false), Value::Array(vec![]));
     assert_eq!(json(&home, &["wi", "cancel", "w9"], false), Value::Array(vec![]));
+    assert_eq!(json(&home, &["wi", "watch", "w9"], true), json!([]), "nobody has it in hand: no line");
     check(&["stop", "sizer"], false, service);
+    check(&["start", "sizer"], false, service);
+    check(&["stop", "sizer"], false, service);
+    home.service("brief", "echo hello; exit 3");
+    let run = json(&home, &["run", "./brief", "--once"], true);
+    assert!(run[0]["event"] == "started" && run[0]["pid"].is_u64(), "{run}");
+    assert_eq!(run[1], json!({"event": "ended", "exit": 3, "signal": null}));
     check(&["once", "sizer"], false, service);
     assert_eq!(json(&home, &["remove", "sizer"], false), Value::Array(vec![]), "what is gone has no row");
     assert_eq!(check(&["local", "down"], false, &format!("{place} killed"))["killed"], Value::Array(vec![]));
-    assert!(asked.get() > 30);
+    let (all, looked_at) = (all_commands(), LOOKED_AT.lock().unwrap().clone());
+    assert!(all.len() > 30, "{all:?}");
+    assert_eq!(
+        all.difference(&looked_at).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "their JSON was not looked at"
+    );
+    for command in &all {
+        let rows = reference.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+        let (verb, inner) = command.split_once(' ').unwrap_or((command, ""));
+        let of = |row: &str| row.contains(&format!("`{verb}")) && row.contains(inner);
+        assert!(rows.clone().any(of), "docs/reference/json.md has no row for {command}");
+    }
 }

@@ -3,127 +3,13 @@
 
 mod home;
 
-use home::terminal::{OnTerminal, lines};
-use home::{Done, Home, bin, finish, wait_until};
+use home::terminal::OnTerminal;
+use home::{Home, assert_one_line, bin, finish, wait_until};
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-/// A home that is up, on a broker that is never asked.
-fn up() -> Home {
-    let home = Home::new();
-    fs::create_dir(home.root()).unwrap();
-    fs::write(home.path("boss.conf"), "[amqp]\nurl = \"amqp://nobody@127.0.0.1:1/\"\n").unwrap();
-    home.good(&["local", "up"]);
-    home
-}
-
-/// Whether a command failed with this code and one line that holds this.
-#[track_caller]
-fn assert_one_line(done: &Done, code: i32, part: &str) {
-    let whole = done.code == Some(code) && done.err.lines().count() == 1 && done.err.contains(part);
-    assert!(whole, "exit code {code}, one line with {part:?}: {done:?}");
-}
-
-/// Runs commands in a shell whose home is on a small disk of its own, in a mount namespace. After each line
-/// `--- COMMAND` comes what it said, and its exit code. `None` where nothing may be mounted.
-fn on_a_small_disk(home: &Home, script: &str) -> Option<String> {
-    fs::create_dir_all(home.root()).unwrap();
-    let prelude = format!(
-        "mount -t tmpfs -o size=8m,mode=755 none {0} || exit 77\n\
-         t() {{ echo \"--- $*\"; skynet \"$@\" 2>&1; echo \"[$?]\"; }}\ncd {0}\n",
-        home.root().display()
-    );
-    let flags = if nix::unistd::geteuid().is_root() { "-m" } else { "-rm" };
-    let plain = home.command(&[]);
-    let mut shell = Command::new("unshare");
-    shell.args([flags, "sh", "-c", &(prelude + script)]).stdin(Stdio::null());
-    shell.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    shell.env(
-        "PATH",
-        format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", bin().canonicalize().unwrap().display()),
-    );
-    let done = shell.output().unwrap();
-    if done.status.code() == Some(77) || String::from_utf8_lossy(&done.stderr).contains("unshare") {
-        eprintln!("not tested: this machine allows no mount namespace");
-        return None;
-    }
-    Some(String::from_utf8_lossy(&done.stdout).into_owned())
-}
-
-/// What a command said there, and its exit code.
-#[track_caller]
-fn said<'a>(all: &'a str, command: &str) -> (&'a str, &'a str) {
-    let from = all.split(&format!("--- {command}\n")).last().unwrap();
-    assert_ne!(from, all, "{command} is not in {all}");
-    let one = from.split("\n---").next().unwrap();
-    let (text, code) = one.rsplit_once('[').unwrap();
-    (text, code.split(']').next().unwrap())
-}
-
-/// "A home on a read-only disk."
-#[test]
-fn a_read_only_disk_is_said_in_one_line_and_what_only_reads_works() {
-    let home = Home::new();
-    let script = "t local up; t new sizer .; t enable ./sizer; t send sizer --wait --wfid w1 -F a=1\n\
-                  for i in $(seq 300); do skynet history | grep -q w1 && break; sleep 0.1; done\n\
-                  t local down; cd /; mount -o remount,ro $SKYNET_HOME\n\
-                  t local up --json; t local down; t local status; t status; t log sizer; t history; t trace w1; t failed\n\
-                  t config sizer; t enable sizer; t disable sizer; t config sizer set grace 3s; t doctor\n\
-                  t new other $SKYNET_HOME; SKYNET_HOME=$SKYNET_HOME/inner t local up";
-    let Some(all) = on_a_small_disk(&home, script) else { return };
-    for (command, code) in [
-        ("local up", "111"),
-        ("local up --json", "111"),
-        ("disable sizer", "111"),
-        ("config sizer set grace 3s", "111"),
-        (&format!("new other {}", home.root().display()), "111"),
-    ] {
-        let (text, found) = said(&all, command);
-        let one = text.lines().count() == 1 && text.contains("Read-only file system");
-        assert!(found == code && one, "{command}: {text:?} [{found}]\n{all}");
-    }
-    for (command, code, part) in [
-        ("local down", "0", "is down already"),
-        ("local status", "3", "not running"),
-        ("status", "3", "unsupervised"),
-        ("log sizer", "0", "w1: fields: a"),
-        ("history", "0", "w1"),
-        ("trace w1", "0", "replied"),
-        ("failed", "0", "no failed workitem"),
-        ("config sizer", "0", "grace"),
-        ("enable sizer", "0", "it will start with SkyNET"),
-        ("doctor", "1", "disk: it is mounted read-only"),
-    ] {
-        let (text, found) = said(&all, command);
-        assert!(found == code && text.contains(part), "{command}: {text:?} [{found}]\n{all}");
-    }
-}
-
-/// "A home on a full disk."
-#[test]
-fn a_full_disk_is_said_in_one_line_nothing_is_lost_and_it_goes_on_with_room() {
-    let home = Home::new();
-    let script = "t local up; t new sizer .; t enable ./sizer; t local down; cp boss.conf kept\n\
-                  head -c 20m /dev/zero >ballast 2>/dev/null\n\
-                  t config sizer set grace 3s; t config set history.keep 1d; t new other .; t enable ./sizer; t doctor; t local up --json\n\
-                  cmp boss.conf kept && echo unchanged; ls -A service . | grep new-\n\
-                  rm ballast; t local up; t send sizer --wait --wfid w1 -F a=1; t local down";
-    let Some(all) = on_a_small_disk(&home, script) else { return };
-    for command in
-        ["config sizer set grace 3s", "config set history.keep 1d", "new other .", "local up --json"]
-    {
-        let (text, code) = said(&all, command);
-        let one = text.lines().count() == 1 && text.contains("No space left on device");
-        assert!(code == "111" && one, "{command}: {text:?} [{code}]\n{all}");
-    }
-    assert!(said(&all, "doctor").0.contains("disk: only 0 B are free"), "{all}");
-    assert!(all.contains("\nunchanged\n") && !all.contains(".new-"), "nothing half is left: {all}");
-    assert!(said(&all, "send sizer --wait --wfid w1 -F a=1").0.contains("__result__ = true"), "{all}");
-    assert_eq!(said(&all, "local down").1, "0", "{all}");
-}
 
 /// "A home that a broken older run left behind (stale pids, sockets, half-written files)."
 #[test]
@@ -169,84 +55,10 @@ fn a_home_that_a_broken_run_left_behind_comes_up() {
     wait_until("the history is whole", || home.good(&["history"]).contains("after"));
 }
 
-/// "No terminal, a terminal of 40 columns."
-#[test]
-fn tables_fit_into_40_columns_and_without_a_terminal_they_are_whole_and_plain() {
-    let home = Home::new();
-    home.good(&["local", "up"]);
-    home.good(&["new", "sizer"]);
-    fs::write(
-        home.folder.path().join("sizer/sizer.py"),
-        "class ParticipantHandler(object):\n    def handle_wi(self, wid):\n        raise ValueError('no such thing')\n",
-    )
-    .unwrap();
-    home.good(&["enable", "./sizer"]);
-    home.skynet(&["send", "sizer", "--wait", "--wfid", "20261121-0900-bejoroku-rebejubo"]);
-    wait_until("it is in the history", || home.good(&["history"]).contains("no such thing"));
-    for words in [&["status"][..], &["queues"], &["history"], &["history", "--stats"], &["failed"]] {
-        let command = OnTerminal::start(&home, words, 40).finish();
-        assert!(command.code == Some(0) && command.restored, "{words:?}: {command:?}");
-        assert!(command.screen.contains("sizer"), "{words:?}: {command:?}");
-        let table = lines(&command.screen).into_iter().take_while(|line| !line.starts_with("all there is"));
-        for line in table {
-            assert!(line.chars().count() <= 40, "{words:?}: {line:?} of {command:?}");
-        }
-        let plain = home.good(words);
-        assert!(!plain.contains('\x1b'), "{words:?}: {plain}");
-        assert!(plain.lines().next().unwrap().len() > 40, "{words:?}: {plain}");
-    }
-    let coloured = OnTerminal::start(&home, &["status"], 40).finish();
-    assert!(coloured.screen.contains("\x1b[32mup"), "{coloured:?}");
-    let mut command = home.command(&["status"]);
-    command.env("NO_COLOR", "1");
-    let plain = OnTerminal::command(command, 40).finish();
-    assert!(!plain.screen.contains('\x1b') && plain.screen.contains("up"), "{plain:?}");
-}
-
-/// "Output closed early (`| head`)", both outputs: no panic, and what was asked for is done all the same.
-#[test]
-fn nobody_who_reads_is_no_reason_to_fail() {
-    let home = up();
-    home.service("one", "echo hello; exec sleep 1000");
-    for words in [
-        &["enable", "./one"][..],
-        &["status"],
-        &["status", "--json"],
-        &["log", "one"],
-        &["log", "-f", "one"],
-        &["history"],
-        &["trace", "w1"],
-        &["failed"],
-        &["queues"],
-        &["config"],
-        &["config", "--check"],
-        &["doctor"],
-        &["doctor", "--json"],
-        &["new", "--list"],
-        &["new", "fresh"],
-        &["test", "./fresh", "--anyway"],
-        &["local", "status"],
-        &["local", "up"],
-        &["wi", "status", "w1"],
-        &["notify", "test"],
-        &["no-such-verb"],
-        &["--help"],
-        &["restart", "one"],
-        &["local", "down"],
-    ] {
-        let mut child = home.start(words);
-        drop((child.stdout.take(), child.stderr.take()));
-        let code = child.wait().unwrap().code();
-        assert!(code.is_some_and(|code| code != 101), "{words:?}: {code:?}");
-    }
-    assert!(home.path("service/one").exists() && home.folder.path().join("fresh/run").exists());
-    assert!(home.processes().is_empty());
-}
-
 /// "Names with slashes, spaces, dots": one line each, and nothing is made of them.
 #[test]
 fn strange_names_get_one_line() {
-    let home = up();
+    let home = Home::up_without_broker();
     home.service("one", "exec sleep 1000");
     home.good(&["enable", "./one"]);
     for name in ["a b", "a.b", "a/../b", ".hidden", "..", "-dash", "a\nb", "größe"] {
@@ -279,7 +91,7 @@ fn strange_names_get_one_line() {
 /// "Logs that are huge, binary or gone."
 #[test]
 fn logs_that_are_huge_binary_or_gone_are_no_trouble() {
-    let home = up();
+    let home = Home::up_without_broker();
     let text =
         "printf 'a\\0b\\377\\033[31m red [w1]\\n'; head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end";
     let dir = home.service("odd", &format!("{text}; exec sleep 1000"));
@@ -310,54 +122,6 @@ fn logs_that_are_huge_binary_or_gone_are_no_trouble() {
     fs::create_dir(home.path("log/blind")).unwrap();
     fs::create_dir(home.path("log/blind/current")).unwrap();
     assert_one_line(&home.skynet(&["log", "blind"]), 111, "log/blind");
-}
-
-/// "The broker away: whatever needs no broker still works."
-#[test]
-fn what_needs_no_broker_works_while_it_is_away() {
-    let home = Home::new();
-    home.good(&["local", "up"]);
-    home.good(&["new", "sizer"]);
-    home.good(&["enable", "./sizer"]);
-    home.good(&["send", "sizer", "--wait", "--wfid", "w1"]);
-    wait_until("it is in the history", || home.good(&["history"]).contains("w1"));
-    home.good(&["stop", "skynet-broker"]);
-    for words in [
-        &["status", "sizer"][..],
-        &["log", "sizer"],
-        &["history", "sizer"],
-        &["history", "--stats"],
-        &["trace", "w1"],
-        &["failed"],
-        &["config", "sizer"],
-        &["config", "--check"],
-        &["new", "other"],
-        &["enable", "./other"],
-        &["restart", "sizer"],
-        &["stop", "other"],
-        &["remove", "other"],
-        &["notify", "test", "--help"],
-    ] {
-        home.good(words);
-    }
-    for words in [
-        &["queues"][..],
-        &["send", "sizer"],
-        &["wi", "status", "w1"],
-        &["wi", "cancel", "w1"],
-        &["wi", "watch", "w1"],
-        &["register", "sizer"],
-        &["launch", "--definition", "x"],
-    ] {
-        assert_one_line(&home.skynet(words), 111, "cannot connect to amqp://127.0.0.1");
-    }
-    let doctor = home.skynet(&["doctor"]);
-    assert!(doctor.code == Some(1) && doctor.out.contains("wrong    broker: cannot connect"), "{doctor:?}");
-    assert_eq!(home.skynet(&["local", "status"]).code, Some(3));
-    home.good(&["start", "skynet-broker"]);
-    wait_until("the participant is back", || {
-        home.skynet(&["send", "sizer", "--wait", "--timeout", "2s"]).code == Some(0)
-    });
 }
 
 /// "history.db locked or damaged (moved aside, said so, work goes on)."
@@ -425,7 +189,7 @@ fn who_may_not_see_services_is_told_so() {
     if !nix::unistd::geteuid().is_root() {
         return; // only root can be somebody else
     }
-    let home = up();
+    let home = Home::up_without_broker();
     home.service("one", "exec sleep 1000");
     home.good(&["enable", "./one"]);
     let program = home.folder.path().join("skynet");

@@ -58,6 +58,7 @@ fn a_shell_that_completes_is_told_commands_and_the_names_of_participants() {
     };
     assert!(complete(&["sta"]).lines().any(|word| word == "status"));
     assert!(complete(&["stop", "sl"]).contains("sleeper"), "{}", complete(&["stop", "sl"]));
+    assert_eq!(complete(&["new", "-t", "exo"]).trim(), "exoskeleton");
     assert!(complete(&["log", ""]).contains("sleeper"));
     assert!(!complete(&["log", "x"]).contains("sleeper"));
 }

@@ -28,7 +28,8 @@ Example:
 
 pub const STOP_HELP: &str = "\
 What has not finished when its grace period (and a little) is over is killed; --timeout sets another time.
-^C twice kills at once. The workitem of what was killed goes back to the queue.
+^C stops waiting, and it ends when it has finished (at once: skynet kill). The workitem of what was killed goes
+back to the queue.
 
 Examples:
   skynet stop sizer             all its instances

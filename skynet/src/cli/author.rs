@@ -84,7 +84,7 @@ pub struct New {
     /// The folder in which to make its folder [default: .]
     pub dir: Option<PathBuf>,
     /// What to make it from
-    #[arg(short, long, default_value = "python")]
+    #[arg(short, long, default_value = "python", add = ArgValueCandidates::new(values::templates))]
     pub template: String,
     /// Show the templates there are
     #[arg(long)]

@@ -24,6 +24,7 @@ Exit codes:
   4    status: no such participant
   100  wrong usage
   111  a system call failed, or the broker is away
+  130  ^C ended it (143: TERM did); what it leaves running is said
 
 Environment:
   SKYNET_HOME  the home to work on (default ~/.skynet; root without one works on the system's tree)

@@ -1,5 +1,6 @@
 //! What options take: times, and the names of participants, which a shell can complete.
 
+use crate::new;
 use crate::tree::{Tree, folders};
 use clap_complete::engine::CompletionCandidate;
 use config::schema::{KEYS, Key, Kind};
@@ -26,6 +27,13 @@ pub fn services_and_installed() -> Vec<CompletionCandidate> {
     let here = here.into_iter().filter(|name| std::path::Path::new(name).join("run").exists());
     let here = here.map(|name| CompletionCandidate::new(format!("./{name}")));
     services().into_iter().chain(installed.into_iter().map(CompletionCandidate::new)).chain(here).collect()
+}
+
+/// The templates there are, for completion.
+pub fn templates() -> Vec<CompletionCandidate> {
+    let about =
+        |(name, about): &(&str, &str)| CompletionCandidate::new(*name).help(Some((*about).to_owned().into()));
+    new::ABOUT.iter().map(about).collect()
 }
 
 /// The settings there are, for completion; those of a table by their paths.

@@ -112,11 +112,11 @@ fn table(rows: &[Row]) {
         return;
     }
     let columns = [
-        Column { head: "STARTED", right: false, rank: 5 },
+        Column { head: "STARTED", right: false, rank: 4 },
         Column { head: "PARTICIPANT", right: false, rank: 0 },
         Column { head: "OUTCOME", right: false, rank: 0 },
         Column { head: "RUN", right: true, rank: 1 },
-        Column { head: "WAIT", right: true, rank: 4 },
+        Column { head: "WAIT", right: true, rank: 5 },
         Column { head: "ATTEMPT", right: true, rank: 6 },
         Column { head: "WFID", right: false, rank: 2 },
         Column { head: "ERROR", right: false, rank: 3 },
@@ -124,7 +124,7 @@ fn table(rows: &[Row]) {
     let row = |row: &Row| {
         let colour = if row.outcome.is_problem() { Colour::Bad } else { Colour::Good };
         vec![
-            Cell::plain(iso(moment::time(row.started))),
+            Cell::plain(when(row.started, terminal_width())),
             Cell::plain(&row.participant),
             Cell::coloured(row.outcome.word(), colour),
             Cell::plain(micros(row.ended - row.started)),
@@ -138,6 +138,15 @@ fn table(rows: &[Row]) {
     render(&columns, &rows, terminal_width(), paint::wanted()).lines().for_each(|line| say!("{line}"));
 }
 
+/// A time in a table: on a terminal, where room is short, without fractions of a second.
+fn when(at: i64, width: Option<usize>) -> String {
+    let whole = iso(moment::time(at));
+    match (width, whole.split_once('.')) {
+        (Some(_), Some((seconds, _))) => format!("{seconds}Z"),
+        _ => whole,
+    }
+}
+
 /// Microseconds as people read them; clocks that were set may make them negative, which is zero here.
 pub fn micros(micros: i64) -> String {
     time(Duration::from_micros(micros.max(0).unsigned_abs()))
@@ -146,6 +155,12 @@ pub fn micros(micros: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn on_a_terminal_times_are_short() {
+        assert_eq!(when(1_500_000, None), "1970-01-01T00:00:01.500000Z");
+        assert_eq!(when(1_500_000, Some(80)), "1970-01-01T00:00:01Z");
+    }
 
     #[test]
     fn csv_quotes_what_needs_it() {

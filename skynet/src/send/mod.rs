@@ -10,6 +10,7 @@ mod replies;
 
 use crate::brokers::{self, REPLIES};
 use crate::cli::author;
+use crate::interrupt::goes_on;
 use crate::name;
 use crate::progress;
 use crate::say::{self, complain, say};
@@ -72,6 +73,8 @@ async fn send(
         return Ok(0);
     };
     say!("{}", fei.wfid);
+    let _goes_on =
+        goes_on(format!("{} is sent; its reply will wait in {REPLIES} (skynet trace {0})", fei.wfid));
     let _progress = progress::during(format!("waiting for the reply of {}", args.queue));
     let reply = tokio::time::timeout(args.timeout, reply(line, &mut replies.0, fei)).await;
     match reply {

@@ -46,6 +46,15 @@ impl Home {
         Self { folder }
     }
 
+    /// A home that is up, on a broker that is never asked.
+    pub fn up_without_broker() -> Self {
+        let home = Self::new();
+        fs::create_dir(home.root()).unwrap();
+        fs::write(home.path("boss.conf"), "[amqp]\nurl = \"amqp://nobody@127.0.0.1:1/\"\n").unwrap();
+        home.good(&["local", "up"]);
+        home
+    }
+
     pub fn root(&self) -> PathBuf {
         self.folder.path().join("home")
     }
@@ -172,6 +181,13 @@ pub fn finish(child: Child) -> Done {
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Whether a command failed with this code and one line that holds this.
+#[track_caller]
+pub fn assert_one_line(done: &Done, code: i32, part: &str) {
+    let whole = done.code == Some(code) && done.err.lines().count() == 1 && done.err.contains(part);
+    assert!(whole, "exit code {code}, one line with {part:?}: {done:?}");
 }
 
 /// Waits until a condition holds.

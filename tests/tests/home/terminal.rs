@@ -3,7 +3,7 @@
 use super::{Home, wait_until};
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{Termios, tcgetattr};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command};
@@ -83,6 +83,32 @@ impl OnTerminal {
         let screen = String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned();
         Left { code, screen, restored }
     }
+}
+
+/// Presses ^C once the screen shows `shown`; the command ends at once and leaves no process, file or setting.
+pub fn interrupt(home: &Home, words: &[&str], shown: &str) -> String {
+    let before = (home.processes().len(), files(home));
+    let mut command = OnTerminal::start(home, words, 80);
+    command.wait_for(shown);
+    command.interrupt();
+    let left = command.finish();
+    assert!(left.code == Some(130) && left.restored, "skynet {words:?}: {left:?}");
+    wait_until("no process of it is left", || home.processes().len() <= before.0);
+    assert_eq!(files(home), before.1, "skynet {words:?}");
+    // A line of progress is taken away.
+    let last = left.screen.rsplit("\x1b[K").next().unwrap();
+    let progress = regex::Regex::new(" … \\d+s").unwrap();
+    assert!(!progress.is_match(last), "skynet {words:?}: {left:?}");
+    left.screen
+}
+
+/// Names in the scan directory and in the temporary folder.
+fn files(home: &Home) -> Vec<String> {
+    let names = |dir| fs::read_dir(dir).into_iter().flatten().flatten();
+    let all = names(home.path("service")).chain(names(home.folder.path().to_owned()));
+    let mut all: Vec<_> = all.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    all.sort();
+    all
 }
 
 /// The lines of a screen without escape sequences.
