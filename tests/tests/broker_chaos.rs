@@ -4,7 +4,6 @@
 //! SKYNET_CHAOS_SECONDS (default 10) says how long, SKYNET_CHAOS_SEED begins the same history again.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
-#[allow(dead_code, reason = "shared with the conformance scenarios")]
 mod broker;
 
 use amq_protocol::protocol::AMQPClass;

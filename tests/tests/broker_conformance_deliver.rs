@@ -5,7 +5,7 @@
 mod broker;
 
 use amq_protocol::protocol::basic::{self, AMQPProperties};
-use amq_protocol::types::{AMQPValue, FieldTable};
+use amq_protocol::types::AMQPValue;
 use broker::*;
 use tests::stage::Stage;
 

@@ -2,7 +2,6 @@
 //! confirmed that is not on disk.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
-#[allow(dead_code, reason = "shared with the conformance scenarios")]
 mod broker;
 
 use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, WriteContext, gen_frame};
