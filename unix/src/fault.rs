@@ -70,7 +70,7 @@ extern "C" fn on_fault(signal: c_int) {
     buffer[..before.len()].copy_from_slice(before.as_bytes());
     let (begin, end) = (before.len(), buffer.len() - after.len() - 1);
     // Quoted, a text is at the most twice as long: it is read behind where it will stand, and meets its end there.
-    let from = if *quoted { begin.midpoint(end) } else { begin };
+    let from = if *quoted { begin + (end - begin).div_ceil(2) } else { begin };
     let mut offset = 0;
     loop {
         let rest = &mut buffer[from..end];
@@ -102,7 +102,7 @@ extern "C" fn on_fault(signal: c_int) {
 }
 
 /// Writes the bytes that begin at `from` again from `to` on, as they may stand within a string of JSON; returns the end.
-/// There must be as much room between the two as there are bytes.
+/// There must be as much room between the two as there are bytes, at least.
 fn quote(buffer: &mut [u8], to: usize, from: usize, count: usize) -> usize {
     let mut at = to;
     for n in from..from + count {
@@ -184,17 +184,20 @@ mod tests {
 
     #[test]
     fn as_json_each_line_of_it_stays_within_its_string() {
-        let frame = Frame { before: "{\"message\":\"".into(), after: "\"}".into(), quoted: true };
         let file = format!("  File \"a\\b\", line 1\n\n\u{1b}ü\n{}\nlast", "\"".repeat(1100));
-        let text = shown(&file, frame);
-        let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], r#"{"message":"  File \"a\\b\", line 1"}"#);
-        assert_eq!((lines[1], lines[2]), (r#"{"message":""}"#, r#"{"message":"???"}"#));
-        assert_eq!(text.matches(r#"\""#).count(), 1100 + 2, "{text}");
-        assert!(
-            lines.iter().all(|line| line.starts_with("{\"message\":\"") && line.ends_with("\"}")),
-            "{text}"
-        );
-        assert_eq!(*lines.last().unwrap(), r#"{"message":"last"}"#);
+        // However long the frame is: what is quoted fills the room to its last byte.
+        for pad in ["", " ", "  "] {
+            let before = format!("{pad}{{\"message\":\"");
+            let text = shown(&file, Frame { before, after: "\"}".into(), quoted: true });
+            let lines: Vec<_> = text.lines().map(|line| line.strip_prefix(pad).unwrap()).collect();
+            assert_eq!(lines[0], r#"{"message":"  File \"a\\b\", line 1"}"#);
+            assert_eq!((lines[1], lines[2]), (r#"{"message":""}"#, r#"{"message":"???"}"#));
+            assert_eq!(text.matches(r#"\""#).count(), 1100 + 2, "{text}");
+            assert!(
+                lines.iter().all(|line| line.starts_with("{\"message\":\"") && line.ends_with("\"}")),
+                "{text}"
+            );
+            assert_eq!(*lines.last().unwrap(), r#"{"message":"last"}"#);
+        }
     }
 }
