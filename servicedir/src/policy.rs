@@ -191,7 +191,7 @@ impl Policy {
     /// badly wrong.
     pub fn from_lines(text: &str) -> Option<Self> {
         let mut policy = Self::default();
-        for line in text.lines() {
+        for line in text.split_terminator('\n') {
             let (key, value) = line.split_once(' ')?;
             policy.set(key, value)?;
         }
@@ -217,7 +217,7 @@ impl Policy {
         let time = Duration::from_millis(number);
         let limit = (number != 0).then_some(time);
         match key {
-            "ready" => self.ready = Some(i32::try_from(number).ok()?),
+            "ready" => self.ready = Some(i32::try_from(number).ok().filter(|fd| *fd > 2)?),
             "stop.signal" => self.stop.signal = Signal::try_from(i32::try_from(number).ok()?).ok()?,
             "stop.grace" => self.stop.grace = limit,
             "stop.group" => self.stop.group = number != 0,
@@ -282,12 +282,21 @@ mod tests {
 
     #[test]
     fn lines_without_meaning_are_refused() {
-        for text in ["nonsense", "nonsense 1", "ready", "ready x", "stop.signal 99", "exit.done 256"] {
+        for text in
+            ["nonsense", "nonsense 1", "ready", "ready x", "stop.signal 99", "exit.done 256", "ready 0"]
+        {
             assert_eq!(Policy::from_lines(text), None, "{text}");
         }
         for text in ["limit nofile 1", "limit nofiles 1 1", "limit nofile -1 1"] {
             assert_eq!(Policy::from_lines(text), None, "{text}");
         }
+    }
+
+    /// Found by fuzzing.
+    #[test]
+    fn a_word_keeps_the_carriage_return_at_its_end() {
+        let policy = Policy { notify: vec!["a\r".into()], ..Policy::default() };
+        assert_eq!(Policy::from_lines(&policy.to_lines()), Some(policy));
     }
 
     proptest::proptest! {
