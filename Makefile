@@ -7,7 +7,7 @@ TOOLS   := envdir fghack pgrphack readproctitle setlock softlimit svscanboot tai
 SMALLFLAGS := -C target-feature=+crt-static -C relocation-model=static
 BENCHES := thousand pairs svstat latency multilog history many exo broker
 
-.PHONY: help build demo test chaos bench fuzz lint doc clean
+.PHONY: help build demo test chaos bench fuzz memcheck lint doc clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,6 +54,13 @@ endif
 
 fuzz: ## every parser for SECONDS each (10); FUZZ names some of them
 	fuzz/run $(or $(SECONDS),10) $(FUZZ)
+
+# A child that shares our memory is a fork under valgrind, and it may not know pidfd_open: what needs these is left out.
+memcheck: ## the unit tests of unix/, the home of unsafe, under valgrind
+	@command -v valgrind >/dev/null || { echo "memcheck: there is no valgrind (sudo apt-get install valgrind)" >&2; exit 1; }
+	CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z- A-Z_)_RUNNER="valgrind -q --leak-check=full --errors-for-leak-kinds=definite \
+		--show-leak-kinds=definite --error-exitcode=9" \
+		cargo test --quiet -p unix --lib -- --test-threads=1 --color never --skip launch:: --skip an_identity_is_stable
 
 lint: ## cargo fmt and clippy, and no aws-lc in the tree
 	cargo fmt --all --check
