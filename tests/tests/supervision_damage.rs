@@ -99,6 +99,8 @@ fn fault_name_of_any_bytes_under_supervise() {
 fn fault_few_descriptors_for_supervise_are_enough() {
     let sandbox = Sandbox::new();
     let service = Service::sleeper(&sandbox, "s");
+    // A shell would need a descriptor above nine.
+    sandbox.write("s/run", "#!/usr/bin/tail -f\n");
     let _supervise = sandbox.start("sh", &["-c", "ulimit -n 9; exec supervise s"]);
     let pid = service.wait_until_up();
     service.svc("-k");

@@ -219,8 +219,10 @@ impl<'t, 'a> Chaos<'t, 'a> {
                 (true, true, !self.away.iter().any(|(_, away)| *away == number) && !recently(site.hidden))
             }
             Kind::Supervise(part) => {
+                // One that is not at work yet leaves again when its svscan is killed.
+                let at_work = site.supervise(part) == Some(member.pid);
                 let site = &site.asked[part as usize];
-                (true, true, !site.leaving.contains(&member.pid) && !recently(site.leave))
+                (true, true, at_work && !site.leaving.contains(&member.pid) && !recently(site.leave))
             }
             Kind::Part(part) => {
                 let asked = recently(site.asked[part as usize].end);
@@ -229,6 +231,19 @@ impl<'t, 'a> Chaos<'t, 'a> {
         };
         let holds = sure && member.holds(&self.pipes[number]);
         Ends { read: read && holds, write: write && holds }
+    }
+
+    /// Which ends of the pipe of a site are held when these go.
+    fn held_without(&self, site: usize, goes: impl Fn(&Member) -> bool) -> Ends {
+        let mut held = Ends::default();
+        let mine = |member: &&Member| member.kind == Kind::Svscan || member.site == Some(site);
+        let members = self.tree.members();
+        members
+            .iter()
+            .filter(mine)
+            .filter(|member| !goes(member))
+            .for_each(|member| held.add(self.ends(member, site)));
+        held
     }
 
     fn stop_one(&mut self) {
@@ -247,6 +262,10 @@ impl<'t, 'a> Chaos<'t, 'a> {
         let site = self.chance.below(self.tree.sites.len() as u64) as usize;
         let part = if self.chance.once_in(2) { Part::Service } else { Part::Logger };
         let Some((letters, later)) = self.chance.pick(&LETTERS).copied() else { return };
+        let goes = |member: &Member| [Kind::Supervise(part), Kind::Part(part)].contains(&member.kind);
+        if letters.contains('x') && !self.held_without(site, goes).both() {
+            return;
+        }
         self.tree.letters(site, part, letters);
         if let Some(later) = later {
             self.letters.push((Instant::now() + self.chance.time(1500), site, part, later));
@@ -257,10 +276,7 @@ impl<'t, 'a> Chaos<'t, 'a> {
     fn rename_one(&mut self) {
         let site = self.chance.below(self.tree.sites.len() as u64) as usize;
         // svscan lets go of a site that it does not see and of which nobody runs: somebody else must have its pipe.
-        let members = self.tree.members();
-        let mut held = Ends::default();
-        let others = members.iter().filter(|member| member.site == Some(site));
-        others.for_each(|member| held.add(self.ends(member, site)));
+        let held = self.held_without(site, |member| member.kind == Kind::Svscan);
         if !held.both() || self.away.iter().any(|(_, away)| *away == site) {
             return;
         }

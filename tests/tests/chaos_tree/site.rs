@@ -129,6 +129,11 @@ impl Site {
         held.then(|| fs::read_to_string(path).ok()?.trim().parse().ok()).flatten()
     }
 
+    /// The pid of the supervise of a part, by the status that it writes when it begins its work.
+    pub fn supervise(&self, part: Part) -> Option<i32> {
+        Some(client::status(&self.dir(part)).ok()?.more?.supervise?.pid)
+    }
+
     /// The last line whose write began, and the last one whose write returned.
     pub fn numbers(&self) -> (u64, u64) {
         let bytes = fs::read(self.evidence.join("numbers")).unwrap();

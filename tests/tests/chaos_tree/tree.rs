@@ -6,12 +6,12 @@ use super::site::{Part, Site};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tests::{Running, Sandbox};
-use unix::process::{Pidfd, Signal};
+use unix::process::{Pidfd, Signal, start_time};
 
 /// The tree, and what was done to it.
 pub struct Tree<'a> {
@@ -25,6 +25,8 @@ pub struct Tree<'a> {
     pub svscan: Result<Running, Instant>,
     /// How often the multilog of a site was killed, or may have been.
     pub kills: Vec<usize>,
+    /// Who was killed, by pid and start: on a busy machine one goes on being there for a while, but cannot be counted on.
+    dead: HashSet<(i32, u64)>,
     /// What it said, one after the other.
     pub said: String,
     /// What `scan` lies on, where this user may mount.
@@ -37,6 +39,8 @@ pub struct Member {
     /// Its pid when it was looked at.
     pub pid: i32,
     pidfd: Pidfd,
+    /// When it was started, in clock ticks since boot.
+    start: u64,
     /// What it has open.
     open: OnceCell<BTreeSet<PathBuf>>,
     /// What it is.
@@ -95,6 +99,7 @@ impl<'a> Tree<'a> {
             journal: Journal::default(),
             svscan,
             kills: vec![0; services],
+            dead: HashSet::new(),
             said: String::new(),
             disk,
         }
@@ -131,8 +136,12 @@ impl<'a> Tree<'a> {
     /// A process, if it is of the tree: the descriptor first, as a pid may go to a stranger after a look.
     fn member(&self, pid: i32) -> Option<Member> {
         let pidfd = Pidfd::open(pid).ok()?;
+        let start = start_time(pid).ok()?;
+        if self.dead.contains(&(pid, start)) {
+            return None;
+        }
         if self.svscan.as_ref().is_ok_and(|svscan| svscan.pid() == pid) {
-            return Some(Member { pid, pidfd, open: OnceCell::new(), kind: Kind::Svscan, site: None });
+            return Some(Member { pid, pidfd, start, open: OnceCell::new(), kind: Kind::Svscan, site: None });
         }
         let cwd = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
         let exe = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
@@ -144,7 +153,7 @@ impl<'a> Tree<'a> {
         };
         let dir = if part == Part::Logger { cwd.parent()? } else { &cwd };
         let site = self.sites.iter().position(|site| site.dir == dir);
-        Some(Member { pid, pidfd, open: OnceCell::new(), kind, site })
+        Some(Member { pid, pidfd, start, open: OnceCell::new(), kind, site })
     }
 
     /// A member in words.
@@ -156,6 +165,7 @@ impl<'a> Tree<'a> {
     /// Takes note of a kill.
     pub fn killed(&mut self, member: &Member) {
         self.journal.note(member.kind.name(), self.describe(member));
+        self.dead.insert((member.pid, member.start));
         // One that was just born to a supervise of a log may have become multilog meanwhile.
         if let (Kind::Part(Part::Logger) | Kind::Supervise(Part::Logger), Some(site)) =
             (member.kind, member.site)
