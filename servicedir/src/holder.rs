@@ -2,9 +2,10 @@
 //! can wait for its end and take the pipe of its log pair from it.
 //!
 //! Format: a line `PID START BOOT`: pid, start time in clock ticks since boot (decimal), boot id (32 hexadecimal
-//! digits). daemontools leaves the file empty. The line is believed only where nobody else could have written it.
+//! digits). From byte 128 on a status that could be written nowhere else. daemontools leaves the file empty. The line is believed only where nobody else could have written it.
 
 use crate::names;
+use crate::status::Status;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::io;
@@ -19,8 +20,37 @@ use unix::process::Identity;
 pub fn record(lock: &File) -> io::Result<()> {
     let line = line(&Identity::own()?);
     // Over the line that is there: a full disk has room for no other.
-    lock.write_all_at(line.as_bytes(), 0)?;
-    lock.set_len(line.len() as u64)
+    lock.write_all_at(line.as_bytes(), 0)
+}
+
+/// Where a kept status begins; a line is shorter.
+const STATUS_AT: u64 = 128;
+
+/// Keeps a status in the lock file, which is open already and has a block on the disk: for one that can be written
+/// nowhere else.
+///
+/// # Errors
+/// What writing reports.
+pub fn keep(lock: &File, status: &Status) -> io::Result<()> {
+    lock.write_all_at(&status.to_bytes(), STATUS_AT)
+}
+
+/// Whether a status is kept in the lock file.
+pub fn keeps(lock: &File) -> bool {
+    lock.metadata().is_ok_and(|meta| meta.len() > STATUS_AT)
+}
+
+/// Takes the kept status out of the lock file: there is a newer one in its place.
+pub fn drop_kept(lock: &File) {
+    // It only gets shorter.
+    let _ = lock.set_len(STATUS_AT);
+}
+
+/// The status that is kept in the lock file of `dir`, as far as that is to be believed.
+pub fn kept(dir: &Path) -> Option<Status> {
+    let bytes = is_ours(dir, &[".", names::SUPERVISE, names::LOCK])
+        .then(|| fs::read(dir.join(names::LOCK)).ok())??;
+    Status::from_bytes(bytes.get(STATUS_AT as usize..)?)
 }
 
 /// The supervise that wrote itself into the lock file of `dir`, as far as that is to be believed. It may be

@@ -1,10 +1,11 @@
 //! supervise's side of a service directory: lock, FIFOs, and the status it writes.
 
 use crate::status::{FULL, Status};
-use crate::{holder, names};
+use crate::{client, holder, names};
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::mkfifo;
+use std::cell::Cell;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,7 +30,9 @@ pub struct Station {
     control: File,
     _control_writer: OwnedFd,
     _ok: OwnedFd,
-    _lock: Flock<File>,
+    lock: Flock<File>,
+    /// The lock file keeps a status that could be written nowhere else.
+    kept: Cell<bool>,
     /// Held while the status is wrong and cannot even be removed.
     stale: Option<Flock<File>>,
 }
@@ -49,7 +52,8 @@ impl Station {
     /// # Errors
     /// What could not be made, opened or locked; the lock of another supervise shows as EAGAIN.
     pub fn open() -> Result<Self, Trouble> {
-        make_folder().map_err(|error| Trouble { verb: "create", file: names::SUPERVISE, error })?;
+        // Where it cannot be made there is no lock in it, which is said as daemontools says it.
+        let _ = make_folder();
         let lock = private(names::LOCK).and_then(acquire).map_err(|error| Trouble {
             verb: "acquire",
             file: names::LOCK,
@@ -65,7 +69,8 @@ impl Station {
             control: control.into(),
             _control_writer: control_writer,
             _ok: open_fifo(names::OK, OFlag::O_RDONLY)?,
-            _lock: lock,
+            kept: Cell::new(holder::keeps(&lock)),
+            lock,
             stale: None,
         })
     }
@@ -82,20 +87,36 @@ impl Station {
     }
 
     /// Replaces the status. Where there is no room for a new file the old one is overwritten in place, and
-    /// where that fails too it is removed: no reader is ever told a wrong pid.
+    /// where that fails too it is removed: no reader is ever told a wrong pid. Whoever comes after us finds it in the
+    /// lock file then.
     ///
     /// # Errors
     /// What writing or renaming reports; the status is then right (in place), gone, or [stale](Unwritten::stale).
     pub fn write_status(&self, status: &Status) -> Result<(), Unwritten> {
         let bytes = status.to_bytes();
-        let Err(trouble) = replace(&bytes) else { return Ok(()) };
+        let Err(trouble) = replace(&bytes) else {
+            self.drop_kept();
+            return Ok(());
+        };
         let in_place = OpenOptions::new().write(true).open(names::STATUS).and_then(|old| {
             old.write_all_at(&bytes, 0)?;
             old.set_len(FULL as u64)
         });
+        if in_place.is_ok() {
+            self.drop_kept();
+        } else {
+            // Where that fails too, one who kills us now has two of the service.
+            self.kept.set(holder::keep(&self.lock, status).is_ok() || self.kept.get());
+        }
         let stale = in_place.is_err()
             && fs::remove_file(names::STATUS).is_err_and(|e| e.kind() != io::ErrorKind::NotFound);
         Err(Unwritten { trouble, stale })
+    }
+
+    fn drop_kept(&self) {
+        if self.kept.take() {
+            holder::drop_kept(&self.lock);
+        }
     }
 
     /// Marks the status that is there as wrong, or no longer: by a lock, which needs no room and works where nothing can
@@ -112,10 +133,13 @@ impl Station {
     }
 }
 
-/// Whether the recorded status may be believed when it says which process to signal: the directory,
-/// `supervise/` and the status must be ours, and nobody else may write them.
-pub fn status_is_ours() -> bool {
-    holder::is_ours(Path::new("."), &[".", names::SUPERVISE, names::STATUS])
+/// The status that an earlier supervise left in the working directory, if it may be believed when it says which process
+/// to signal: the directory, `supervise/` and the file must be ours, and nobody else may write them.
+pub fn left() -> Option<Status> {
+    let dir = Path::new(".");
+    let in_place =
+        || holder::is_ours(dir, &[".", names::SUPERVISE, names::STATUS]).then(|| client::status(dir).ok());
+    holder::kept(dir).or_else(|| in_place().flatten())
 }
 
 /// Makes `supervise/`, or the folder that a dangling link of that name points to (Debian's packages link it
@@ -173,7 +197,7 @@ fn replace(bytes: &[u8]) -> Result<(), Trouble> {
         .and_then(|()| {
             fs::rename(names::STATUS_NEW, names::STATUS).map_err(|error| Trouble {
                 verb: "rename",
-                file: names::STATUS_NEW,
+                file: "supervise/status.new to status",
                 error,
             })
         })

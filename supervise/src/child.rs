@@ -2,12 +2,10 @@
 
 use crate::machine::{Moment, Script, Stage, State, Then};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use servicedir::client;
 use servicedir::station;
 use servicedir::status::{self, Status};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::time::Duration;
 use unix::process::{self, Identity, Pid, Pidfd, Signal};
 
@@ -92,10 +90,7 @@ impl Child {
 /// The status that an earlier supervise left, if it can be trusted, belongs to this boot, and that supervise was
 /// killed: one that ended as told to leaves nothing to go on with.
 pub fn legacy(boot_id: Option<[u8; 16]>) -> Option<Status> {
-    if !station::status_is_ours() {
-        return None;
-    }
-    let status = client::status(Path::new(".")).ok()?;
+    let status = station::left()?;
     let before = status.more.as_ref()?.supervise?;
     (Some(before.boot_id) == boot_id).then_some(status)
 }

@@ -1,5 +1,6 @@
 //! The orderly end, as it is carried out: tells the supervises, waits for them, and as PID 1 for all that is left.
 
+use crate::pair::child;
 use crate::plan::{Event, Moment, Part, Place, Supervise};
 use crate::scanner::{Scanner, Wish};
 use crate::shutdown::{Ending, LAST, Measure};
@@ -12,7 +13,7 @@ use servicedir::status::Status;
 use servicedir::{client, holder, names};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use unix::process::{self, Exit};
+use unix::process::{self, Exit, Pidfd};
 
 /// Told to a service: stop, and supervise exits; to a logger: supervise exits when it ends; and when they are late.
 const STOP: &[u8] = b"dx";
@@ -41,7 +42,7 @@ impl Scanner {
                 }
                 Measure::KillServices => self.kill_services(),
                 Measure::KillSupervises => {
-                    self.running().into_iter().for_each(|place| self.signal(place, Signal::SIGKILL))
+                    self.running().into_iter().for_each(|place| self.kill_supervise(place))
                 }
                 Measure::Leave => break,
             }
@@ -91,17 +92,30 @@ impl Scanner {
         }
     }
 
-    /// Sends letters to a supervise: through its own working directory, whatever that is called by now. One that
-    /// has no ears yet has no child either: TERM ends it.
-    fn say_to(&self, place: Place, letters: &[u8]) {
-        let dir = match self.pid(place) {
+    /// The directory of a supervise, whatever that is called by now.
+    fn home(&self, place: Place) -> Option<PathBuf> {
+        match self.pid(place) {
             Some(pid) => Some(PathBuf::from(format!("/proc/{pid}/cwd"))),
             None => self.directory(place),
-        };
-        let heard = dir.is_some_and(|dir| client::send(&dir, letters).is_ok());
+        }
+    }
+
+    /// Sends letters to a supervise. One that has no ears yet has no child either: TERM ends it. One that somebody has
+    /// stopped goes on.
+    fn say_to(&self, place: Place, letters: &[u8]) {
+        let heard = self.home(place).is_some_and(|dir| client::send(&dir, letters).is_ok());
         if !heard {
             self.signal(place, Signal::SIGTERM);
         }
+        self.signal(place, Signal::SIGCONT);
+    }
+
+    /// The last resort, for a supervise that does not hear: it is killed, and what it runs by its own record.
+    fn kill_supervise(&self, place: Place) {
+        let child = self.home(place).and_then(|dir| child(&dir)).and_then(|who| Pidfd::of(&who).ok());
+        self.signal(place, Signal::SIGKILL);
+        // It may have ended meanwhile.
+        let _ = child.map(|child| child.send(Signal::SIGKILL));
     }
 
     /// Signals a supervise. One that has just ended needs no signal.

@@ -103,7 +103,7 @@ fn from_processes(dir: &Path) -> Option<OwnedFd> {
 }
 
 /// The process that runs in a directory by its status.
-fn child(dir: &Path) -> Option<Identity> {
+pub fn child(dir: &Path) -> Option<Identity> {
     holder::is_ours(dir, &[".", names::SUPERVISE, names::STATUS])
         .then(|| client::status(dir).ok())??
         .more?

@@ -73,6 +73,38 @@ fn fault_disk_full_svstat_tells_the_right_pid() {
     sandbox.wait_until("it is written without an event", || service.pid().is_some_and(lives));
 }
 
+/// "Never two copies", also when supervise is killed "while its status cannot be written".
+#[test]
+fn fault_disk_full_supervise_killed_that_could_write_no_status_the_service_runs_once() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(&sandbox, "s", "echo $$ >>starts; exec sleep 1000");
+    let folder = sandbox.folder("s/supervise");
+    if !own_mounts() {
+        return;
+    }
+    let _disk = Mount::new(&folder, &["-t", "tmpfs", "-o", "size=16k,mode=700", "none"]);
+    let mut first = service.supervise();
+    service.wait_until_it_holds("starts", "\n");
+    service.svc("-d");
+    service.wait_until_down();
+    // No room, and no status that could be overwritten.
+    fs::remove_file(folder.join("status")).unwrap();
+    assert!(fs::write(folder.join("ballast"), vec![0; 1 << 20]).is_err(), "the disk is full");
+    service.svc("-u");
+    let pid = sandbox.wait_for("it runs", || service.read("starts").lines().nth(1)?.parse().ok());
+    assert!(!sandbox.has("s/supervise/status"));
+    first.kill();
+    let second = sandbox.start("supervise", &["s"]);
+    sandbox.wait_until("another supervise is there", || service.is_supervised());
+    service.svc("-t");
+    sandbox.wait_until("its signals reach the service", || !lives(pid));
+    sandbox.wait_until("it is started again", || service.read("starts").lines().count() > 2);
+    assert!(!sandbox.has("s/supervise/status"), "{}", second.told());
+    fs::remove_file(folder.join("ballast")).unwrap();
+    let third = service.wait_until_another(pid);
+    assert_eq!(service.read("starts").lines().skip(2).collect::<Vec<_>>(), [third.to_string()]);
+}
+
 /// "… and if that fails, unlinked: the reader is never told a wrong pid (`unable to read supervise/status: stale` if need
 /// be)".
 #[test]

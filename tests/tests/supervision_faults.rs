@@ -176,6 +176,59 @@ fn fault_second_term_to_svscan_kills_what_does_not_stop() {
     sandbox.wait_until_nothing_is_left();
 }
 
+/// "all bounded": a supervise that somebody has stopped goes on, and stops its service.
+#[test]
+fn fault_term_to_svscan_while_a_supervise_is_stopped_it_goes_on_and_ends_in_order() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "scan/s");
+    let mut svscan = svscan(&sandbox);
+    service.wait_until_up();
+    signal(supervise_of(&sandbox, &svscan, "s"), Signal::SIGSTOP);
+    assert_eq!(svscan.terminate().told(), (0, "", ""));
+    sandbox.wait_until_nothing_is_left();
+}
+
+/// "all bounded": where neither the supervise hears nor the service, both are killed.
+#[test]
+fn fault_second_term_to_svscan_while_a_supervise_has_no_ears_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let service =
+        Service::new(&sandbox, "scan/s", "trap '' TERM; echo start >>starts; while :; do sleep 1; done");
+    let mut svscan = svscan(&sandbox);
+    service.wait_until_it_holds("starts", "start\n");
+    sandbox.remove("scan/s/supervise/control");
+    svscan.signal(Signal::SIGTERM);
+    sandbox.wait_until("the supervise is asked to end", || {
+        service.svstat() == "up (pid PID) N seconds, want down"
+    });
+    let done = svscan.terminate();
+    assert_eq!(done.told(), (1, "", "svscan: warning: killing s: it did not stop in time\n"));
+    sandbox.wait_until("the service is gone", || {
+        sandbox.leftovers().iter().all(|process| process.words.starts_with("sleep"))
+    });
+}
+
+/// Start time and boot clock are those of the same clock, also where a container has one of its own.
+#[test]
+fn a_service_is_adopted_where_the_clock_since_boot_is_set_off() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(&sandbox, "scan/s", "echo start >>starts; exec sleep 1000");
+    let path = sandbox.programs().path("svscan");
+    let offsets = ["-Tf", "--kill-child", "--boottime", "1000000", "--monotonic", "2000000"];
+    let mut outer = sandbox.start("unshare", &[&offsets[..], &[path.to_str().unwrap(), "scan"]].concat());
+    sandbox.wait_until("svscan runs, or may not", || service.is_supervised() || !outer.runs());
+    if !outer.runs() {
+        return eprintln!("no time namespaces here: this cannot be tried");
+    }
+    let pid = service.wait_until_up();
+    let supervise = service.status().unwrap().more.unwrap().supervise.unwrap().pid;
+    signal(supervise, Signal::SIGKILL);
+    sandbox.wait_until("it is adopted", || service.status().unwrap().more.unwrap().adopted);
+    assert_eq!((service.pid(), service.read("starts").as_str()), (Some(pid), "start\n"));
+    service.svc("-t");
+    service.wait_until_another(pid);
+}
+
 /// "HUP: rescan now".
 #[test]
 fn fault_hup_to_svscan_ends_nothing() {

@@ -1,10 +1,12 @@
 //! Usage, options and messages: word for word those of daemontools 0.76, with its exit codes.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+use tests::service::Service;
 use tests::{Programs, Sandbox, on_both};
 
 on_both! {
     usage_and_trouble_are_told_as_daemontools_tells_them,
+    a_status_that_cannot_be_replaced_is_named,
     svc_without_a_directory_does_nothing,
     svc_lists_its_options_when_one_is_unknown,
     svc_warns_and_goes_on_with_the_next_directory,
@@ -19,7 +21,9 @@ fn usage_and_trouble_are_told_as_daemontools_tells_them(programs: Programs) {
     sandbox.write("odd/supervise", "no directory");
     let long = "x".repeat(256);
     sandbox.folder("taken/supervise/lock");
-    let table: [(&[&str], i32, &str); 14] = [
+    sandbox.folder("lost");
+    sandbox.link("lost/supervise", "a/b/c");
+    let table: [(&[&str], i32, &str); 15] = [
         (&["supervise"], 100, "supervise: usage: supervise dir\n"),
         (&["supervise", "a", "b"], 100, "supervise: usage: supervise dir\n"),
         (
@@ -33,6 +37,11 @@ fn usage_and_trouble_are_told_as_daemontools_tells_them(programs: Programs) {
             &["supervise", "taken"],
             111,
             "supervise: fatal: unable to acquire taken/supervise/lock: is a directory\n",
+        ),
+        (
+            &["supervise", "lost"],
+            111,
+            "supervise: fatal: unable to acquire lost/supervise/lock: file does not exist\n",
         ),
         (&["svok"], 100, "svok: usage: svok dir\n"),
         (&["svok", "file"], 111, "svok: fatal: unable to chdir to file: not a directory\n"),
@@ -55,6 +64,23 @@ fn usage_and_trouble_are_told_as_daemontools_tells_them(programs: Programs) {
     assert_eq!(sandbox.run("supervise", &[&long]).told(), (111, "", expected.as_str()));
     let expected = format!("{long}: unable to chdir: file name too long\n");
     assert_eq!(sandbox.run("svstat", &[&long]).told(), (0, expected.as_str(), ""));
+}
+
+/// `supervise/status` is a directory, or `status.new` is.
+fn a_status_that_cannot_be_replaced_is_named(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    for (name, taken, words) in [
+        ("a", "status", "unable to rename a/supervise/status.new to status: is a directory"),
+        ("b", "status.new", "unable to open b/supervise/status.new: is a directory"),
+    ] {
+        let service = Service::sleeper(&sandbox, name).down();
+        sandbox.folder(format!("{name}/supervise/{taken}"));
+        let mut supervise = sandbox.start("supervise", &[name]);
+        supervise.wait_until_it_says(&format!("supervise: warning: {words}\n"));
+        sandbox.wait_until("it hears", || service.is_supervised());
+        service.svc("-x");
+        assert_eq!(supervise.finish().code, Some(0));
+    }
 }
 
 /// "svc and svstat without a directory exit 0 silently."
