@@ -111,12 +111,12 @@ fn svc_lists_its_options_when_one_is_unknown(programs: Programs) {
 /// any case except usage".
 fn svc_warns_and_goes_on_with_the_next_directory(programs: Programs) {
     let sandbox = Sandbox::with(programs);
-    let ended = tests::service::Service::sleeper(&sandbox, "ended");
+    let ended = Service::sleeper(&sandbox, "ended");
     let mut supervise = ended.supervise();
     ended.svc("-dx");
     supervise.finish();
     sandbox.folder("never");
-    let service = tests::service::Service::sleeper(&sandbox, "s");
+    let service = Service::sleeper(&sandbox, "s");
     let _supervise = service.supervise();
     service.wait_until_up();
     let expected = "svc: warning: unable to control ended: supervise not running
