@@ -25,6 +25,7 @@ impl Scanner {
     /// Returns the exit code: 0 when all stopped by themselves, 1 when something had to be killed.
     pub(crate) fn end(mut self) -> u8 {
         let mut ending = Ending::begin(self.now());
+        self.look_at_all();
         self.pairs.clear();
         let up = self.services_up();
         for place in self.running() {
@@ -57,13 +58,26 @@ impl Scanner {
         u8::from(ending.has_killed() || killed || rest_killed)
     }
 
+    /// Learns of those that an earlier svscan started and that nobody has looked at yet.
+    fn look_at_all(&mut self) {
+        let now = self.now();
+        self.scan(now);
+        let places = self.places(|supervise| matches!(supervise, Supervise::Due { .. }));
+        for place in places {
+            if let Some(busy) = self.look(place) {
+                self.tell(now, busy);
+            }
+        }
+    }
+
     fn running(&self) -> Vec<Place> {
+        self.places(|supervise| !matches!(supervise, Supervise::Due { .. }))
+    }
+
+    fn places(&self, which: impl Fn(Supervise) -> bool) -> Vec<Place> {
         let services = self.plan.services().iter();
         let parts = services.flat_map(|(id, service)| service.parts().map(|(part, s)| ((*id, part), s)));
-        parts
-            .filter(|(_, supervise)| !matches!(supervise, Supervise::Due { .. }))
-            .map(|(place, _)| place)
-            .collect()
+        parts.filter(|(_, supervise)| which(*supervise)).map(|(place, _)| place).collect()
     }
 
     /// The latest moment at which a supervise has promised to kill what it runs, and a little more: it does so

@@ -124,7 +124,7 @@ pub enum Event {
     },
     /// A start brought forth this child.
     Started(Place, i32),
-    /// A start found that another supervise runs there.
+    /// A start, or a look at one that is due, found that another supervise runs there.
     Busy(Place, Notice),
     /// A start failed.
     NotStarted(Place),
@@ -349,7 +349,7 @@ impl Supervise {
 
     fn found(self, notice: Notice, now: Moment) -> Self {
         let pause = match self {
-            Self::Starting { .. } => LOOK,
+            Self::Starting { .. } | Self::Due { .. } => LOOK,
             Self::Looking { pause } => (pause * 2).min(SCAN),
             other => return other,
         };

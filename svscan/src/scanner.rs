@@ -204,7 +204,7 @@ impl Scanner {
     }
 
     /// Reads the directory and takes up what is new.
-    fn scan(&mut self, now: Moment) {
+    pub(crate) fn scan(&mut self, now: Moment) {
         let (plan, watch) = (&self.plan, self.watch.as_ref());
         let known = |id| plan.service(id).is_some();
         let fresh = |name: &_| watch.is_some_and(|watch| watch.is_fresh(name, now));
@@ -281,7 +281,7 @@ impl Scanner {
     }
 
     /// Looks whether somebody else's supervise runs in a place.
-    fn look(&mut self, place: Place) -> Option<Event> {
+    pub(crate) fn look(&mut self, place: Place) -> Option<Event> {
         let name = &self.plan.service(place.0)?.name;
         let notice = match occupant(&directory(name, place.1)) {
             Occupant::Nobody => return None,

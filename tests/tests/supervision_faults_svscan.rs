@@ -176,6 +176,25 @@ fn fault_svscan_killed_term_to_the_new_one_waits_for_what_it_found() {
     assert!(sandbox.leftovers().is_empty(), "{:?}", sandbox.leftovers());
 }
 
+/// The same, where the new one has not looked at it yet: its directory has just got its name.
+#[test]
+fn fault_svscan_killed_term_to_the_new_one_ends_also_what_it_has_not_looked_at() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "scan/s");
+    let mut first = svscan(&sandbox);
+    service.wait_until_up();
+    first.kill();
+    fs::rename(sandbox.path("scan/s"), sandbox.path("scan/.s")).unwrap();
+    let mut second = svscan(&sandbox);
+    has_scanned(&sandbox, "marker");
+    second.signal(Signal::SIGSTOP);
+    fs::rename(sandbox.path("scan/.s"), sandbox.path("scan/s")).unwrap();
+    second.signal(Signal::SIGTERM);
+    second.signal(Signal::SIGCONT);
+    assert_eq!(second.finish().told(), (0, "", ""));
+    assert!(sandbox.leftovers().is_empty(), "{:?}", sandbox.leftovers());
+}
+
 /// "As PID 1: the same, then reaps all; exit code says whether anything had to be killed."
 #[test]
 fn fault_term_to_svscan_as_pid_1_stops_everything() {
