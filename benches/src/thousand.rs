@@ -83,6 +83,7 @@ pub fn many(bench: &Bench) -> io::Result<()> {
             Row::new("KiB of memory per supervised process (PSS)", "s6", Goal::AtMost(70.0)),
             Row::new(format!("wake-ups in {} idle seconds", size("IDLE", 11)?), "s6", Goal::AtMost(0.0)),
             Row::new("ms of CPU in that time", "s6", Goal::None),
+            Row::new("KiB of memory of the scanner, at the most", "s6", Goal::None),
             Row::new("s from TERM until all have ended", "s6", Goal::None),
         ];
         for peer in Peer::all(bench, &[Kind::Ours, Kind::S6]) {
@@ -91,6 +92,7 @@ pub fn many(bench: &Bench) -> io::Result<()> {
             let (mut tree, stamps) = started?;
             let label = peer.kind.label();
             let at_rest = AtRest::of(&mut tree, &stamps, number)?;
+            let peak = tree.peak() as f64;
             doing(format!("{label} ends"));
             let begun = now();
             tree.end()?;
@@ -98,7 +100,7 @@ pub fn many(bench: &Bench) -> io::Result<()> {
             let start = starts.values().flatten().copied().next().unwrap_or_default();
             let AtRest { memory, wakes, computed } = at_rest;
             let memory = memory * number as f64 / stamps.len() as f64;
-            let figures = [start, most as f64, memory, wakes, computed, end];
+            let figures = [start, most as f64, memory, wakes, computed, peak, end];
             rows.iter_mut().zip(figures).for_each(|(row, figure)| row.put(label, figure));
         }
         rows.iter().for_each(|row| table.row(row));

@@ -146,6 +146,11 @@ impl Tree {
         process::family(self.pid()).into_iter().filter(|pid| !services.contains(pid)).collect()
     }
 
+    /// The most memory (KiB) that the scanner had.
+    pub fn peak(&self) -> u64 {
+        process::number(self.pid(), "status", "VmHWM:").unwrap_or(0)
+    }
+
     /// Tells the scanner to end, and waits until it has: whether that was within [`PATIENCE`].
     ///
     /// # Errors
