@@ -4,6 +4,7 @@ use crate::names;
 use crate::status::{FULL, Status};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use std::borrow::Cow;
 use std::fs::{self, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -26,7 +27,7 @@ pub fn is_running(dir: &Path) -> io::Result<bool> {
 /// # Errors
 /// ENXIO ([`nobody_reads`]) when no supervise runs there; what opening the FIFO reports.
 pub fn knock(dir: &Path) -> io::Result<()> {
-    open_nonblocking(&dir.join(names::OK), OFlag::O_WRONLY).map(drop)
+    open_nonblocking(&within(dir, names::OK), OFlag::O_WRONLY).map(drop)
 }
 
 /// Sends control letters to the supervise of `dir`, in one write.
@@ -45,14 +46,24 @@ pub fn send(dir: &Path, letters: &[u8]) -> io::Result<()> {
 /// supervise says that it is wrong and cannot be replaced.
 pub fn status(dir: &Path) -> io::Result<Status> {
     let bad = |words| io::Error::new(io::ErrorKind::InvalidData, words);
-    let file = fs::File::open(dir.join(names::STATUS))?;
+    let mut file = fs::File::open(within(dir, names::STATUS))?;
     // Given back when the file is closed. A file system without locks: nobody can say there that it is stale.
     if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
         return Err(bad("stale"));
     }
-    let mut bytes = Vec::with_capacity(FULL);
-    file.take(FULL as u64).read_to_end(&mut bytes)?;
-    Status::from_bytes(&bytes).ok_or_else(|| bad("bad format"))
+    let (mut bytes, mut filled) = ([0; FULL], 0);
+    while filled < FULL {
+        match file.read(&mut bytes[filled..])? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    Status::from_bytes(&bytes[..filled]).ok_or_else(|| bad("bad format"))
+}
+
+/// A file of `dir`; without a copy of its name where `dir` is the working directory, as an empty path.
+fn within<'a>(dir: &Path, name: &'a str) -> Cow<'a, Path> {
+    if dir.as_os_str().is_empty() { Path::new(name).into() } else { dir.join(name).into() }
 }
 
 /// Whether an error says that a FIFO has no reader, which means that no supervise runs.
