@@ -229,6 +229,18 @@ fn a_service_is_adopted_where_the_clock_since_boot_is_set_off() {
     service.wait_until_another(pid);
 }
 
+/// "INT as TERM."
+#[test]
+fn int_to_svscan_ends_it_as_term_does() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "scan/s");
+    let mut svscan = svscan(&sandbox);
+    service.wait_until_up();
+    svscan.signal(Signal::SIGINT);
+    assert_eq!(svscan.finish().told(), (0, "", ""));
+    sandbox.wait_until_nothing_is_left();
+}
+
 /// "HUP: rescan now".
 #[test]
 fn fault_hup_to_svscan_ends_nothing() {

@@ -166,6 +166,19 @@ fn fault_wrong_settings_are_named_and_the_last_good_ones_hold() {
     assert!(!lives(pid));
 }
 
+/// What is no file is wrong as well, and keeps nobody from running.
+#[test]
+fn settings_that_cannot_be_read_are_named_in_the_words_of_daemontools() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "s");
+    sandbox.folder("s/service.toml");
+    let supervise = service.supervise();
+    service.wait_until_up();
+    let said = "service-config: warning: s/service.toml: cannot be read: is a directory (the service goes on with the \
+                settings it had)\n";
+    assert_eq!(supervise.err(), said);
+}
+
 /// An s6 service directory: notification-fd, timeout-kill, down-signal.
 #[test]
 fn the_files_of_s6_are_understood() {

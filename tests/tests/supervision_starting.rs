@@ -8,6 +8,7 @@ use tests::{Programs, Sandbox, on_both};
 
 on_both! {
     a_service_is_started_in_its_directory_with_its_environment,
+    a_service_has_the_session_and_group_of_its_supervise,
     a_service_with_a_file_down_is_not_started,
     a_service_that_ends_is_started_again,
     a_start_is_not_sooner_than_one_second_after_the_one_before,
@@ -32,6 +33,18 @@ fn a_service_is_started_in_its_directory_with_its_environment(programs: Programs
     let _supervise = service.supervise();
     service.wait_until_it_holds("told", "\n");
     assert_eq!(service.read("told"), format!("{}\nblue ./run 0\n", sandbox.path("s").display()));
+}
+
+/// "Without service.toml: … no own group or session."
+fn a_service_has_the_session_and_group_of_its_supervise(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let service = Service::sleeper(&sandbox, "s");
+    let supervise = service.supervise();
+    let of = |pid: i32| {
+        let pid = nix::unistd::Pid::from_raw(pid);
+        (nix::unistd::getpgid(Some(pid)).unwrap(), nix::unistd::getsid(Some(pid)).unwrap())
+    };
+    assert_eq!(of(service.wait_until_up()), of(supervise.pid()));
 }
 
 /// "`down` (its presence: do not start at first)".

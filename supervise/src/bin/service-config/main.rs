@@ -22,6 +22,7 @@ use servicedir::policy::Policy;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use unix::words::Words;
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         }
     };
     if let Err(e) = std::env::set_current_dir(dir) {
-        eprintln!("service-config: fatal: cannot go to {}: {e}", dir.display());
+        eprintln!("service-config: fatal: cannot go to {}: {}", dir.display(), Words(&e));
         return ExitCode::from(111);
     }
     let mut troubles = vec![];
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
     match io::stdout().write_all(policy.to_lines().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("service-config: fatal: cannot write the settings: {e}");
+            eprintln!("service-config: fatal: cannot write the settings: {}", Words(&e));
             ExitCode::from(111)
         }
     }
@@ -69,7 +70,7 @@ fn read(troubles: &mut Vec<String>) -> Policy {
         Ok(text) => toml_file::read(&text, &mut policy, troubles),
         Err(e) if e.kind() == io::ErrorKind::NotFound => false,
         Err(e) => {
-            troubles.push(format!("{}: cannot be read: {e}", names::SERVICE_TOML));
+            troubles.push(format!("{}: cannot be read: {}", names::SERVICE_TOML, Words(&e)));
             false
         }
     };

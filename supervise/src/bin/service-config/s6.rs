@@ -4,6 +4,7 @@ use crate::keys;
 use servicedir::policy::Policy;
 use std::io::ErrorKind;
 use std::time::Duration;
+use unix::words::Words;
 
 /// Reads them from the working directory into `policy`; complaints are added to `troubles`.
 pub fn read(policy: &mut Policy, troubles: &mut Vec<String>) {
@@ -11,7 +12,7 @@ pub fn read(policy: &mut Policy, troubles: &mut Vec<String>) {
         let text = match std::fs::read_to_string(name) {
             Ok(text) => text,
             Err(e) if e.kind() == ErrorKind::NotFound => return,
-            Err(e) => return troubles.push(format!("{name}: cannot be read: {e}")),
+            Err(e) => return troubles.push(format!("{name}: cannot be read: {}", Words(&e))),
         };
         let word = text.trim();
         if set(word).is_none() {
