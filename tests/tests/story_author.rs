@@ -13,12 +13,14 @@ use unix::process::Signal;
 fn i_want_to_be_given_a_workitem_and_return_data() {
     let home = Home::new();
     home.good(&["new", "sizer"]);
-    let handler = "class ParticipantHandler(object):\n    def handle_wi(self, wid):\n        wid.fields.size = len(wid.fields.text)\n";
+    let handler = "class ParticipantHandler(object):\n    def handle_wi(self, wid):\n        wid.fields.size = len(wid.fields.text)\n        wid.result = True\n";
     fs::write(home.folder.path().join("sizer/sizer.py"), handler).unwrap();
+    let tried = home.good(&["test", "./sizer"]);
+    assert!(tried.contains("\n  size = 5\n"), "{tried}");
     home.good(&["local", "up"]);
     home.good(&["enable", "./sizer"]);
     let out = home.good(&["send", "sizer", "--field", "text=hello", "--wait"]);
-    assert!(out.ends_with("\nsize = 5\n"), "{out}");
+    assert!(out.contains("\nsize = 5\n"), "{out}");
 }
 
 /// "I want to be able to run the participant on my local desktop."

@@ -53,7 +53,12 @@ fn i_want_to_start_stop_and_reconfigure_them_from_the_command_line() {
         "{grace}"
     );
     home.good(&["reload", "sizer"]);
-    assert_ne!(status(&home, "sizer")["pid"], before["pid"]);
+    let reloaded = status(&home, "sizer");
+    assert_ne!(reloaded["pid"], before["pid"]);
+    // In one step.
+    let told = home.good(&["config", "sizer", "set", "grace", "21s", "--reload"]);
+    assert!(told.contains("sizer is up") && !told.contains("skynet reload"), "{told}");
+    assert_ne!(status(&home, "sizer")["pid"], reloaded["pid"]);
 
     home.good(&["disable", "sizer"]);
     assert_eq!(status(&home, "sizer")["enabled"], false);

@@ -44,7 +44,7 @@ pub const RELOAD_HELP: &str = "\
 As restart, but by HUP: the participant ends by itself when it has finished, and is started at once.
 
 Example:
-  skynet config sizer set grace 30s && skynet reload sizer";
+  skynet reload sizer     after a change of its code or settings";
 
 pub const ONCE_HELP: &str = "\
 Example:
@@ -64,6 +64,7 @@ pub const CONFIG_HELP: &str = "\
 Examples:
   skynet config sizer                   every setting, its value and where it stands
   skynet config sizer set grace 30s     checked; comments stay
+  skynet config sizer set grace 30s --reload     and sizer runs with it
   skynet config sizer unset grace
   skynet config --check                 every file that participants of this tree read
 
@@ -195,11 +196,17 @@ pub enum Change {
         /// Its value, as it would stand in the file; quotes around a text may be left out
         #[arg(allow_hyphen_values = true)]
         value: String,
+        /// Let what runs with the old settings finish its work and read the new ones
+        #[arg(long)]
+        reload: bool,
     },
     /// Take a setting out of the file
     Unset {
         /// The setting; dots lead into tables: amqp.url
         #[arg(add = ArgValueCandidates::new(values::settings))]
         key: String,
+        /// Let what runs with the old settings finish its work and read the new ones
+        #[arg(long)]
+        reload: bool,
     },
 }

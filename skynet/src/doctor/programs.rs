@@ -64,7 +64,9 @@ fn supervision(tree: &Tree) -> Finding {
         }
         let supervised =
             services.iter().any(|name| crate::service::Service::look(&tree.service(name)).supervised);
-        return match supervised || services.is_empty() {
+        return match supervised {
+            // Who supervises the system's tree is seen at its services only.
+            _ if services.is_empty() => Finding::good("svscan", "nothing is enabled yet that would need it"),
             true => Finding::good("svscan", "services are supervised"),
             false => Finding::wrong("svscan", "no service is supervised", "systemctl start skynet"),
         };

@@ -12,7 +12,8 @@ mod show;
 
 pub use check::check;
 
-use crate::cli::admin::{Change, Config};
+use crate::cli::admin::{Change, Config, Names};
+use crate::control;
 use crate::name;
 use crate::participant::{CONFIG, Participant};
 use crate::say::{self, say};
@@ -42,9 +43,12 @@ pub fn run(tree: &Tree, args: &Config, json: bool) -> Outcome {
 }
 
 fn change_file(tree: &Tree, file: &Path, participant: Option<&Path>, change: &Change, json: bool) -> Outcome {
-    let (Change::Set { key, .. } | Change::Unset { key }) = change;
+    let (Change::Set { key, reload, .. } | Change::Unset { key, reload }) = change;
     let changed = apply(file, change)?;
-    if changed {
+    let outdated = if *reload { running(tree, participant)? } else { vec![] };
+    if !outdated.is_empty() && key != "instances" {
+        control::reload(tree, &Names { names: outdated, timeout: None })?;
+    } else if changed {
         say!("{}", what_next(tree, participant, key)?);
     }
     if json {
@@ -62,8 +66,8 @@ fn apply(file: &Path, wanted: &Change) -> Result<bool, Trouble> {
         Err(e) => return Err(cannot("read", file.display())(e)),
     };
     let after = match wanted {
-        Change::Set { key, value } => change::set(&before, key, value),
-        Change::Unset { key } => change::unset(&before, key),
+        Change::Set { key, value, .. } => change::set(&before, key, value),
+        Change::Unset { key, .. } => change::unset(&before, key),
     };
     let after =
         after.map_err(|why| Trouble::Failed(format!("{}: {why}; nothing was changed", file.display())))?;
@@ -116,14 +120,18 @@ fn what_next(tree: &Tree, participant: Option<&Path>, key: &str) -> Result<Strin
         return Ok("participants read it when they start: skynet reload NAME (or '*')".to_owned());
     };
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    let services = tree.services()?;
-    let mut ours = services.iter().filter(|service| name::participant(service) == name);
-    let running = |service: &String| {
-        matches!(Service::look(&tree.service(service)).condition(), Condition::Up(_) | Condition::Paused(_))
-    };
-    Ok(match ours.any(running) {
+    Ok(match running(tree, participant)?.as_slice() {
         _ if key == "instances" => format!("takes effect with: skynet enable {name}"),
-        true => format!("{name} runs with the old settings: skynet reload {name}"),
-        false => format!("{name} does not run; it takes effect when it starts"),
+        [] => format!("{name} does not run; it takes effect when it starts"),
+        _ => format!("{name} runs with the old settings: skynet reload {name}"),
     })
+}
+
+/// The services of this participant, or of all, that run.
+fn running(tree: &Tree, participant: Option<&Path>) -> Result<Vec<String>, Trouble> {
+    let name = participant.and_then(Path::file_name).map(|name| name.to_string_lossy());
+    let mut services = tree.pick(&[])?;
+    services.retain(|service| name.as_ref().is_none_or(|name| name::participant(service) == name.as_ref()));
+    services.retain(|service| matches!(Service::look(&tree.service(service)).condition(), Condition::Up(_)));
+    Ok(services)
 }
