@@ -1,9 +1,8 @@
 //! A client for AMQP 0-9-1: as much of it as exo, AIR and the commands need, on the frames of amq-protocol.
 //!
 //! Everything of a connection happens on one task of the runtime that opened it, so that with a runtime of one thread
-//! no message changes threads, and what is sent in one go goes out in one write. (lapin has a thread for each
-//! connection, beside the runtime that waits for its socket: with the two connections that a participant has, that
-//! were ten changes of thread for each workitem, half of its time.)
+//! no message changes threads, and what is sent in one go goes out in one write. Why it is no library:
+//! docs/ARCHITECTURE.md.
 //!
 //! | module | idea |
 //! |---|---|
@@ -11,7 +10,7 @@
 //! | [`dial`] | the socket: TCP or TLS |
 //! | [`handshake`] | who we are, and what both sides agree upon |
 //! | [`frames`] | frames as bytes |
-//! | [`state`] | what is known of a connection's channels: changes with each frame, no I/O |
+//! | [`state`] | what is known of a connection, and of each channel: changes with each frame, no I/O |
 //! | [`pump`] | the task that moves bytes between socket and state |
 //! | [`channel`] | what is asked of a channel |
 //! | [`error`] | why something could not be done |

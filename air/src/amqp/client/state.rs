@@ -1,14 +1,16 @@
 //! What is known of a connection and its channels: changes with each frame that comes and each thing that is asked.
 //! No I/O: what is to be sent is appended to `out`, and who waits for something is told.
 
-use super::Error;
-use super::Properties;
+mod channel;
+
 use super::channel::Message;
 use super::frames::{Frame, put_heartbeat, put_message, put_method};
 use super::handshake::Agreed;
-use amq_protocol::frame::AMQPContentHeader;
-use amq_protocol::protocol::{AMQPClass, basic, channel, connection};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use super::{Error, Properties};
+use amq_protocol::protocol::channel::{AMQPMethod as OfChannel, Close, Open};
+use amq_protocol::protocol::{AMQPClass, basic, connection};
+use channel::Channel;
+use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A message that came.
@@ -54,47 +56,6 @@ pub struct State {
     over: watch::Sender<Option<Error>>,
 }
 
-#[derive(Debug, Default)]
-struct Channel {
-    /// Those who wait for an answer: it comes in the order of the questions.
-    asking: VecDeque<Answer<AMQPClass>>,
-    /// Messages that the broker has not confirmed, by their numbers.
-    unconfirmed: BTreeMap<u64, Unconfirmed>,
-    published: u64,
-    consumers: HashMap<String, mpsc::UnboundedSender<Delivery>>,
-    arriving: Option<Arriving>,
-    /// Why the broker closed it.
-    over: Option<Error>,
-    /// We have closed it, and wait for the broker to know.
-    leaving: bool,
-}
-
-#[derive(Debug)]
-struct Unconfirmed {
-    /// What a returned message is known by: the broker does not say which of them it is.
-    key: String,
-    body: Vec<u8>,
-    returned: bool,
-    tell: Answer<Taken>,
-}
-
-/// A message of which not everything has come.
-#[derive(Debug)]
-struct Arriving {
-    what: Content,
-    header: Option<Box<AMQPContentHeader>>,
-    body: Vec<u8>,
-}
-
-#[derive(Debug)]
-enum Content {
-    Delivery(basic::Deliver),
-    Return(basic::Return),
-}
-
-/// Room is made beforehand for so much of a message at the most: its length is only what the broker says.
-const BEFOREHAND: usize = 1 << 20;
-
 impl State {
     /// A connection that was just opened.
     pub fn new(agreed: Agreed) -> Self {
@@ -129,7 +90,7 @@ impl State {
         let full = || Error::Socket("there are as many channels as the broker allows".into());
         let id = (1..=self.agreed.channel_max).find(free).ok_or_else(full)?;
         self.channels.insert(id, Channel::default());
-        self.ask(id, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})), tell)?;
+        self.ask(id, AMQPClass::Channel(OfChannel::Open(Open {})), tell)?;
         Ok(id)
     }
 
@@ -174,9 +135,7 @@ impl State {
         };
         self.channel(id)?;
         put_message(&mut self.out, id, publish, properties, &body, frame_max);
-        let channel = self.channel(id)?;
-        channel.published += 1;
-        channel.unconfirmed.insert(channel.published, Unconfirmed { key, body, returned: false, tell });
+        self.channel(id)?.published(key, body, tell);
         Ok(())
     }
 
@@ -202,9 +161,8 @@ impl State {
             Some(channel) if channel.over.is_none() => {
                 channel.fail(&Error::Closed);
                 channel.leaving = true;
-                let close =
-                    channel::Close { reply_code: 200, reply_text: "done".into(), class_id: 0, method_id: 0 };
-                put_method(&mut self.out, id, AMQPClass::Channel(channel::AMQPMethod::Close(close)));
+                let close = Close { reply_code: 200, reply_text: "done".into(), class_id: 0, method_id: 0 };
+                put_method(&mut self.out, id, AMQPClass::Channel(OfChannel::Close(close)));
             }
             _ => drop(self.channels.remove(&id)),
         }
@@ -254,17 +212,8 @@ impl State {
             Frame::Heartbeat => Ok(()),
             Frame::Method(0, AMQPClass::Connection(method)) => self.connection_said(method),
             Frame::Method(id, method) => self.channel_said(id, method),
-            Frame::Header(id, header) => {
-                let Some(arriving) = self.arriving(id)? else { return Ok(()) };
-                arriving.body.reserve(BEFOREHAND.min(header.body_size as usize));
-                arriving.header = Some(header);
-                self.arrived(id)
-            }
-            Frame::Body(id, piece) => {
-                let Some(arriving) = self.arriving(id)? else { return Ok(()) };
-                arriving.body.extend_from_slice(piece);
-                self.arrived(id)
-            }
+            Frame::Header(id, header) => self.listening(id)?.map_or(Ok(()), |channel| channel.header(header)),
+            Frame::Body(id, piece) => self.listening(id)?.map_or(Ok(()), |channel| channel.piece(piece)),
         }
     }
 
@@ -289,140 +238,19 @@ impl State {
     }
 
     fn channel_said(&mut self, id: u16, method: AMQPClass) -> Result<(), Error> {
-        let Some(channel) = self.channels.get_mut(&id) else {
-            return Err(Error::Garbled("a method of a channel that there is not"));
-        };
-        match method {
-            AMQPClass::Channel(channel::AMQPMethod::Close(close)) => {
-                let done = AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {}));
-                put_method(&mut self.out, id, done);
-                // One that we are leaving is there until the broker has heard of that, too.
-                if !channel.leaving {
-                    let text = close.reply_text.as_str().to_owned();
-                    let why = Error::Refused { code: close.reply_code, text };
-                    channel.fail(&why);
-                    channel.over = Some(why);
-                }
-            }
-            AMQPClass::Channel(channel::AMQPMethod::CloseOk(_)) if channel.leaving => {
-                self.channels.remove(&id);
-            }
-            // What was on its way when we closed it.
-            _ if channel.leaving || channel.over.is_some() => {}
-            AMQPClass::Basic(basic::AMQPMethod::Deliver(deliver)) => {
-                channel.begin(Content::Delivery(deliver))?;
-            }
-            AMQPClass::Basic(basic::AMQPMethod::Return(returned)) => {
-                channel.begin(Content::Return(returned))?;
-            }
-            AMQPClass::Basic(basic::AMQPMethod::Ack(ack)) => {
-                channel.confirmed(ack.delivery_tag, ack.multiple, Taken::Yes);
-            }
-            AMQPClass::Basic(basic::AMQPMethod::Nack(nack)) => {
-                channel.confirmed(nack.delivery_tag, nack.multiple, Taken::No);
-            }
-            AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)) => {
-                channel.consumers.remove(cancel.consumer_tag.as_str());
-                if !cancel.nowait {
-                    let done = basic::CancelOk { consumer_tag: cancel.consumer_tag };
-                    put_method(&mut self.out, id, AMQPClass::Basic(basic::AMQPMethod::CancelOk(done)));
-                }
-            }
-            answer => {
-                if let AMQPClass::Basic(basic::AMQPMethod::CancelOk(done)) = &answer {
-                    channel.consumers.remove(done.consumer_tag.as_str());
-                }
-                let unasked = Error::Garbled("an answer to nothing that was asked");
-                // Whoever asked may have stopped waiting.
-                let _ = channel.asking.pop_front().ok_or(unasked)?.send(Ok(answer));
-            }
+        let unknown = Error::Garbled("a method of a channel that there is not");
+        let gone = self.channels.get_mut(&id).ok_or(unknown)?.said(id, method, &mut self.out)?;
+        if gone {
+            self.channels.remove(&id);
         }
         Ok(())
     }
 
-    /// The message that a frame is part of; `None` = of a channel that we do not listen to any more.
-    fn arriving(&mut self, id: u16) -> Result<Option<&mut Arriving>, Error> {
-        match self.channels.get_mut(&id) {
-            Some(channel) if channel.leaving || channel.over.is_some() => Ok(None),
-            Some(Channel { arriving: Some(arriving), .. }) => Ok(Some(arriving)),
-            _ => Err(Error::Garbled("a piece of no message")),
-        }
-    }
-
-    fn arrived(&mut self, id: u16) -> Result<(), Error> {
-        let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
-        let whole = |arriving: &Arriving| {
-            let size = arriving.header.as_ref().map(|header| header.body_size);
-            size.is_some_and(|size| arriving.body.len() as u64 >= size)
-        };
-        if !channel.arriving.as_ref().is_some_and(whole) {
-            return Ok(());
-        }
-        if let Some(Arriving { what, header: Some(header), body }) = channel.arriving.take() {
-            if body.len() as u64 > header.body_size {
-                return Err(Error::Garbled("a message is longer than it was said to be"));
-            }
-            match what {
-                Content::Delivery(deliver) => channel.deliver(deliver, header.properties, body),
-                Content::Return(returned) => channel.returned(returned.routing_key.as_str(), &body),
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Channel {
-    fn begin(&mut self, what: Content) -> Result<(), Error> {
-        match self.arriving.replace(Arriving { what, header: None, body: vec![] }) {
-            None => Ok(()),
-            Some(_) => Err(Error::Garbled("a message within another")),
-        }
-    }
-
-    fn deliver(&mut self, deliver: basic::Deliver, properties: Properties, body: Vec<u8>) {
-        let Some(messages) = self.consumers.get(deliver.consumer_tag.as_str()) else { return };
-        // Nobody may listen any more: it goes back with its channel.
-        let _ = messages.send(Delivery {
-            tag: deliver.delivery_tag,
-            redelivered: deliver.redelivered,
-            key: deliver.routing_key.as_str().to_owned(),
-            properties,
-            body,
-        });
-    }
-
-    fn returned(&mut self, key: &str, body: &[u8]) {
-        let same =
-            |message: &&mut Unconfirmed| !message.returned && message.key == key && message.body == body;
-        if let Some(message) = self.unconfirmed.values_mut().find(same) {
-            message.returned = true;
-        }
-    }
-
-    fn confirmed(&mut self, number: u64, multiple: bool, taken: Taken) {
-        let confirmed = if multiple {
-            let rest = self.unconfirmed.split_off(&number.saturating_add(1));
-            std::mem::replace(&mut self.unconfirmed, rest)
-        } else {
-            self.unconfirmed.remove(&number).map(|message| (number, message)).into_iter().collect()
-        };
-        for message in confirmed.into_values() {
-            let taken = if message.returned && taken == Taken::Yes { Taken::Returned } else { taken };
-            // Whoever published it may have stopped waiting.
-            let _ = message.tell.send(Ok(taken));
-        }
-    }
-
-    /// It is over: whoever waits is told, consumers end.
-    fn fail(&mut self, why: &Error) {
-        for asking in self.asking.drain(..) {
-            let _ = asking.send(Err(why.clone()));
-        }
-        for message in std::mem::take(&mut self.unconfirmed).into_values() {
-            let _ = message.tell.send(Err(why.clone()));
-        }
-        self.consumers.clear();
-        self.arriving = None;
+    /// The channel that a piece of a message is for; `None` where we do not listen to it any more.
+    fn listening(&mut self, id: u16) -> Result<Option<&mut Channel>, Error> {
+        let unknown = Error::Garbled("a piece of no message");
+        let channel = self.channels.get_mut(&id).ok_or(unknown)?;
+        Ok(Some(channel).filter(|channel| !channel.is_over()))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Stories of a connection, told by its frames.
 
 use super::*;
-use amq_protocol::protocol::confirm;
+use amq_protocol::frame::AMQPContentHeader;
+use amq_protocol::protocol::{channel, confirm};
 use std::time::Duration;
 
 fn state() -> State {
@@ -67,7 +68,7 @@ fn deliver(id: u16, tag: u64) -> Frame<'static> {
 
 fn close_by_broker(id: u16) -> Frame<'static> {
     let text = "PRECONDITION_FAILED".into();
-    let close = channel::Close { reply_code: 406, reply_text: text, class_id: 0, method_id: 0 };
+    let close = Close { reply_code: 406, reply_text: text, class_id: 0, method_id: 0 };
     Frame::Method(id, AMQPClass::Channel(channel::AMQPMethod::Close(close)))
 }
 
