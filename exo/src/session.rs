@@ -11,8 +11,10 @@
 //! | `about` | what is told of a failure besides the workitem |
 //! | `returns` | deliveries that came to nothing |
 //! | `in_hand`, `item` | a workitem in hand, and what is noted of it |
+//! | `alarm` | the timer of what is due |
 
 mod about;
+mod alarm;
 mod control;
 mod ended;
 mod in_hand;
@@ -27,6 +29,7 @@ use crate::control::Control;
 use crate::machine::{Action, Ask, Event, Id, Machine, Phase};
 use crate::workers::{Job, Order, Outcome, Report, Workers};
 use air::Link;
+use alarm::Alarm;
 use config::Settings;
 use in_hand::InHand;
 use keeper::Keeper;
@@ -58,6 +61,7 @@ pub struct Session<W> {
     in_hand: HashMap<Id, InHand>,
     next: Id,
     born: Instant,
+    alarm: Alarm,
     announced: bool,
     control: Control,
     notes: control::Notes,
@@ -75,26 +79,24 @@ struct Signals {
 ///
 /// # Errors
 /// When signals cannot be received.
-pub async fn run<W: Workers>(
+pub async fn run<W: Workers + Send + 'static>(
     settings: Settings,
     lines: Arc<Lines>,
     workers: W,
-    mut reports: UnboundedReceiver<Report>,
+    reports: UnboundedReceiver<Report>,
 ) -> std::io::Result<()> {
-    let mut signals = Signals {
+    let signals = Signals {
         term: signal(SignalKind::terminate())?,
         hup: signal(SignalKind::hangup())?,
         usr1: signal(SignalKind::user_defined1())?,
         int: signal(SignalKind::interrupt())?,
     };
-    let mut session = Session::new(settings, lines, workers);
-    while session.turn(&mut reports, &mut signals).await {}
-    session.workers.order(Order::Stop);
-    let connected = session.machine.is_connected();
-    session.link.close().await;
-    session.keeper.close(connected);
-    info!("{}: stopped", session.settings.name);
-    Ok(())
+    let session = Session::new(settings, lines, workers);
+    // A task like the link's: what a runtime itself waits for costs it two system calls each time that it is woken.
+    match tokio::spawn(session.work(reports, signals)).await {
+        Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+        _ => Ok(()),
+    }
 }
 
 impl<W: Workers> Session<W> {
@@ -123,6 +125,7 @@ impl<W: Workers> Session<W> {
             in_hand: HashMap::new(),
             next: 1,
             born: Instant::now(),
+            alarm: Alarm::default(),
             announced: false,
             control: Control::new(&settings.name),
             notes: control::Notes::default(),
@@ -130,15 +133,20 @@ impl<W: Workers> Session<W> {
         }
     }
 
+    /// Works until it is told to stop.
+    async fn work(mut self, mut reports: UnboundedReceiver<Report>, mut signals: Signals) {
+        while self.turn(&mut reports, &mut signals).await {}
+        self.workers.order(Order::Stop);
+        let connected = self.machine.is_connected();
+        self.link.close().await;
+        self.keeper.close(connected);
+        info!("{}: stopped", self.settings.name);
+    }
+
     /// Waits for one thing to happen and deals with it. False = over.
     async fn turn(&mut self, reports: &mut UnboundedReceiver<Report>, signals: &mut Signals) -> bool {
         let own = self.machine.deadline().into_iter().chain(self.control.deadline());
-        let deadline = own
-            .map(|at| self.born + at)
-            .chain(self.keeper.due())
-            .chain(self.limits.due())
-            .min()
-            .map(tokio::time::Instant::from_std);
+        let deadline = own.map(|at| self.born + at).chain(self.keeper.due()).chain(self.limits.due()).min();
         let event = tokio::select! {
             event = self.link.event() => match event {
                 Some(event) => self.heard(event).await,
@@ -146,7 +154,7 @@ impl<W: Workers> Session<W> {
             },
             Some(report) = reports.recv() => self.reported(report),
             question = self.control.question(self.born) => return self.answer(question),
-            () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
+            () = self.alarm.ring(deadline) => {
                 self.control.due(self.born.elapsed());
                 self.tend()
             }

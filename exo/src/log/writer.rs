@@ -27,6 +27,8 @@ pub struct Tray {
 #[derive(Debug, Default)]
 struct Waiting {
     lines: Vec<u8>,
+    /// The thread waits for a line, and not for the end of a pause.
+    idle: bool,
     /// There will be no more.
     closed: bool,
     /// All are written.
@@ -66,10 +68,10 @@ impl Write for &Tray {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return Ok(line.len());
         }
-        let first = waiting.lines.is_empty();
+        let wake = std::mem::take(&mut waiting.idle);
         waiting.lines.extend_from_slice(line);
         drop(waiting);
-        if first {
+        if wake {
             self.bell.notify_one();
         }
         Ok(line.len())
@@ -95,7 +97,10 @@ pub fn start(out: impl Write + Send + 'static) -> io::Result<(Arc<Tray>, Guard)>
 fn write_all(tray: &Tray, mut out: impl Write) {
     let mut lines = vec![];
     loop {
-        let idle = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.closed;
+        let idle = |waiting: &mut Waiting| {
+            waiting.idle = waiting.lines.is_empty() && !waiting.closed;
+            waiting.idle
+        };
         let waited = tray.bell.wait_while(tray.lock(), idle);
         let mut waiting = waited.unwrap_or_else(PoisonError::into_inner);
         if waiting.lines.is_empty() {

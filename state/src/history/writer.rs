@@ -48,6 +48,8 @@ struct Tray {
 #[derive(Debug, Default)]
 struct Waiting {
     rows: Vec<Row>,
+    /// The thread waits for a row, and does not collect a batch.
+    idle: bool,
     /// There will be no more.
     closed: bool,
 }
@@ -82,7 +84,7 @@ impl Writer {
             return;
         }
         waiting.rows.push(row);
-        if matches!(waiting.rows.len(), 1 | MANY) {
+        if std::mem::take(&mut waiting.idle) || waiting.rows.len() == MANY {
             self.tray.bell.notify_one();
         }
     }
@@ -135,7 +137,10 @@ impl Desk {
     fn collect(&mut self, tray: &Tray) -> bool {
         let mut waiting = tray.lock();
         if self.batch.is_empty() {
-            let idle = |waiting: &mut Waiting| waiting.rows.is_empty() && !waiting.closed;
+            let idle = |waiting: &mut Waiting| {
+                waiting.idle = waiting.rows.is_empty() && !waiting.closed;
+                waiting.idle
+            };
             waiting = tray.bell.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner);
         }
         let failing = self.failing.is_some();
