@@ -31,6 +31,7 @@ def _number(text):
 
 
 _DECODER = json.JSONDecoder(parse_float=_number)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=jsonable)
 
 
 def loads(text):
@@ -46,7 +47,7 @@ def dumps(value, spelled=False):
     """Compact JSON in ASCII. ValueError or TypeError for what JSON has no form for."""
     if spelled:
         return "".join(_Encoder().iterencode(value))
-    return json.dumps(value, separators=(",", ":"), allow_nan=False, default=jsonable)
+    return _ENCODER.encode(value)
 
 
 class _Encoder(json.JSONEncoder):

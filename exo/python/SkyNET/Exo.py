@@ -1,6 +1,5 @@
 """The exoskeleton: what stands between SkyNET and a handler. Most participants never see it."""
 
-from RuoteAMQP.proxy import DictAttrProxy
 from SkyNET.Control import ParticipantCtrl, WorkItemCtrl
 
 
@@ -58,15 +57,15 @@ class Exo(object):
         return method(argument) if callable(method) else None
 
     def _announce(self, wid):
-        fields = wid.fields
-        params = fields.params
-        if fields.debug_trace:
-            given = params.as_dict().items() if isinstance(params, DictAttrProxy) else ()
+        fields = wid.to_h()["fields"]  # not by attribute: it is asked of every workitem
+        params = fields.get("params")
+        params = params if isinstance(params, dict) else {}
+        if fields.get("debug_trace"):
             # What every workitem has among its parameters tells nobody anything.
-            said = ["%s=%r" % item for item in given if item[0] not in ("if", "ref", "participant_options")]
+            said = ["%s=%r" % item for item in params.items() if item[0] not in ("if", "ref", "participant_options")]
             self.log.info("workitem %s for %s: %s; fields %s", wid.sid, wid.participant_name,
                           ", ".join(said) or "no parameters", ", ".join(sorted(map(str, fields))))
-        if fields.debug_dump or getattr(params, "debug_dump", None):
+        if fields.get("debug_dump") or params.get("debug_dump"):
             self.log.info("%s", wid.dump())
 
 
