@@ -21,18 +21,25 @@ PEERS = node.ROOT / "benches/amqp/peers.py"
 LAPIN = node.ROOT / "target/release/examples/bare_lapin"
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 COUNT = int(os.environ.get("COUNT", "2000"))
-HANDLER = """class ParticipantHandler(object):
+# So many workitems are worked on at once where that is not one.
+MANY = 50
+# Work of so many seconds: of less than 10 ms, after which a process (wfid) has a control queue of its own, and of more.
+SHORT, LONG = 0.005, 0.02
+HANDLER = """import time
+class ParticipantHandler(object):
     def handle_wi_control(self, ctrl): pass
     def handle_lifecycle_control(self, ctrl): pass
-    def handle_wi(self, wid): wid.result = True
+    def handle_wi(self, wid):
+        %s
+        wid.result = True
 """
 
 
 class Worker(object):
     """A worker under measurement: how it is called, its queue, protocol, command and environment."""
 
-    def __init__(self, name, queue, protocol, command, environment=(), folder=None):
-        self.name, self.queue, self.protocol = name, queue, protocol
+    def __init__(self, name, queue, protocol, command, environment=(), folder=None, work=0):
+        self.name, self.queue, self.protocol, self.work = name, queue, protocol, work
         self.command, self.environment, self.folder = [str(word) for word in command], dict(environment), folder
         self.flood, self.ping = [], []
 
@@ -58,8 +65,9 @@ class Worker(object):
         return found
 
     def measure(self, url):
-        self.flood.append(load.run(url, self.queue, self.protocol, COUNT, 0, self.pids()))
-        self.ping.append(load.run(url, self.queue, self.protocol, COUNT // 4, 1, self.pids()))
+        count = COUNT // 10 if self.work else COUNT
+        self.flood.append(load.run(url, self.queue, self.protocol, count, 0, self.pids()))
+        self.ping.append(load.run(url, self.queue, self.protocol, count // 4, 1, self.pids()))
 
     def stop(self):
         for pid in self.pids():
@@ -76,15 +84,16 @@ class Worker(object):
                 median(self.flood, "cpu_us"), self.ready_ms]
 
 
-def exo(folder, url, name, concurrency):
+def exo(folder, url, name, settings, work=0):
     place = Path(folder) / name
     (place / "state").mkdir(parents=True)
-    (place / (name + ".py")).write_text(HANDLER)
+    (place / (name + ".py")).write_text(HANDLER % ("time.sleep(%g)" % work if work else "pass"))
     user = 'user = "root"\n' if os.geteuid() == 0 else ""
-    (place / "config.exo").write_text('%sconcurrency = %d\nstate = "%s/state"\npython = "/usr/bin/python3"\n[amqp]\nurl = "%s"\n'
-                                      % (user, concurrency, place, url))
+    (place / "config.exo").write_text('%s%s\nstate = "%s/state"\npython = "/usr/bin/python3"\n[amqp]\nurl = "%s"\n'
+                                      % (user, settings, place, url))
     home = {"SKYNET_HOME": str(folder)}
-    return Worker("exo, concurrency %d" % concurrency, name, "workitem", [node.BIN / "exo"], home, place)
+    what = "%g ms of work" % (work * 1000) if work else settings.replace(" = ", " ")
+    return Worker("exo, " + what, name, "workitem", [node.BIN / "exo"], home, place, work)
 
 
 def main():
@@ -101,8 +110,12 @@ def main():
                        [venv / "dramatiq", "peers", "--processes", "1", "--threads", "1"], {"BENCH_PEER": "dramatiq"}),
                 Worker("pika, confirms", "bench-pika", "workitem", [sys.executable, PEERS, "bench-pika", "1"]),
                 Worker("bare lapin", "bench-lapin", "workitem", [LAPIN, rabbit.url, "bench-lapin", "1"]),
-                exo(folder, rabbit.url, "bench-exo", 1),
-                exo(folder, rabbit.url, "bench-exo8", 8),
+                Worker("bare lapin, pipelined", "bench-lapins", "workitem", [LAPIN, rabbit.url, "bench-lapins", MANY]),
+                exo(folder, rabbit.url, "bench-exo", "concurrency = 1"),
+                exo(folder, rabbit.url, "bench-exos", "prefetch = %d" % MANY),
+                exo(folder, rabbit.url, "bench-exo8", "concurrency = 8"),
+                exo(folder, rabbit.url, "bench-short", "concurrency = 1", SHORT),
+                exo(folder, rabbit.url, "bench-long", "concurrency = 1", LONG),
             ]
             for worker in workers:
                 worker.start(rabbit.url, folder)
@@ -122,12 +135,30 @@ def show(workers):
     lines = {worker.queue: worker.line() for worker in workers}
     for line in lines.values():
         print("%-22s %9.0f %9.2f %9.2f %9.1f %9.0f %9.0f" % tuple(line))
-    ours, eight = lines["bench-exo"], lines["bench-exo8"]
-    celery, lapin = lines["bench-celery"], lines["bench-lapin"]
-    print("\nflood at prefetch 1: %.2f of Celery (goal 2), %.2f of bare lapin (goal 0.8)" % (ours[1] / celery[1], ours[1] / lapin[1]))
-    print("flood at concurrency 8: %.2f of Celery (goal 4), %.2f of exo at concurrency 1" % (eight[1] / celery[1], eight[1] / ours[1]))
-    print("p50 %.2f of bare lapin, CPU %.2f of bare lapin (goals on a quiet machine: 0.45 ms, 220 us, 22 MiB, ready in 150 ms)"
-          % (ours[2] / lapin[2], ours[5] / lapin[5]))
+    ours, many, eight = lines["bench-exo"], lines["bench-exos"], lines["bench-exo8"]
+    celery, lapin, pipelined = lines["bench-celery"], lines["bench-lapin"], lines["bench-lapins"]
+    print()
+    goal("flood at prefetch 1, of Celery", ours[1] / celery[1], "at least", 2)
+    goal("flood at prefetch 1, of bare lapin", ours[1] / lapin[1], "at least", 0.8)
+    for name, line in ("prefetch %d" % MANY, many), ("concurrency 8", eight):
+        goal("flood at %s, of Celery" % name, line[1] / celery[1], "at least", 4)
+        goal("flood at %s, of bare lapin pipelined" % name, line[1] / pipelined[1], "at least", 0.6)
+    # The goals in milliseconds and microseconds are of the machine on which bare lapin took these.
+    goal("p50, of bare lapin", ours[2] / lapin[2], "at most", 0.45 / 0.33)
+    goal("p99, of bare lapin", ours[3] / lapin[3], "at most", 1.2 / 0.75)
+    goal("CPU for a workitem, of bare lapin", ours[5] / lapin[5], "at most", 220 / 168)
+    goal("memory, MiB", ours[4], "at most", 22)
+    goal("ready, ms", ours[6], "at most", 150)
+    short, long = (lines[name] for name in ("bench-short", "bench-long"))
+    beside = [1000 / line[1] - work * 1000 for line, work in ((short, SHORT), (long, LONG))]
+    print("a control queue (work of %g ms, not %g): %.2f ms and %.0f us of CPU for a workitem"
+          % (LONG * 1000, SHORT * 1000, beside[1] - beside[0], long[5] - short[5]))
+    print("load average: " + Path("/proc/loadavg").read_text().rpartition(" ")[0])
+
+
+def goal(what, is_, how, wanted):
+    missed = is_ < wanted if how == "at least" else is_ > wanted
+    print("%-50s %7.2f  goal: %s %.2f%s" % (what, is_, how, wanted, "  missed" if missed else ""))
 
 
 if __name__ == "__main__":

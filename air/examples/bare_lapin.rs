@@ -1,8 +1,9 @@
 //! A worker of lapin and serde_json alone, as a measure for exo: takes a workitem, sets a field, publishes the reply,
-//! waits for the confirm, acknowledges. `bare_lapin URL QUEUE PREFETCH`.
+//! waits for the confirm, acknowledges; with a prefetch above 1, the next one meanwhile. `bare_lapin URL QUEUE PREFETCH`.
 #![forbid(unsafe_code)]
 
 use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
     QueueDeclareOptions,
@@ -27,18 +28,27 @@ async fn main() -> Result<(), Failure> {
     let options = BasicConsumeOptions::default();
     let mut deliveries =
         channel.basic_consume(queue.as_str().into(), "bare".into(), options, FieldTable::default()).await?;
-    while let Some(delivery) = deliveries.next().await {
-        let delivery = delivery?;
-        let mut workitem: serde_json::Value = serde_json::from_slice(&delivery.data)?;
-        workitem["fields"]["__result__"] = true.into();
-        let reply = serde_json::to_vec(&workitem)?;
-        let properties = BasicProperties::default().with_delivery_mode(2);
-        let options = BasicPublishOptions::default();
-        channel
-            .basic_publish("".into(), "ruote_workitems".into(), options, &reply, properties)
-            .await?
-            .await?;
-        delivery.ack(BasicAckOptions::default()).await?;
+    let mut confirms = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some(delivery) = deliveries.next() => {
+                let delivery = delivery?;
+                let mut workitem: serde_json::Value = serde_json::from_slice(&delivery.data)?;
+                workitem["fields"]["__result__"] = true.into();
+                let reply = serde_json::to_vec(&workitem)?;
+                let properties = BasicProperties::default().with_delivery_mode(2);
+                let options = BasicPublishOptions::default();
+                let confirm =
+                    channel.basic_publish("".into(), "ruote_workitems".into(), options, &reply, properties).await?;
+                confirms.push(async move {
+                    confirm.await?;
+                    delivery.ack(BasicAckOptions::default()).await
+                });
+            }
+            Some(acknowledged) = confirms.next() => {
+                acknowledged?;
+            }
+            else => return Ok(()),
+        }
     }
-    Ok(())
 }
