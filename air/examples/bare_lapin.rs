@@ -37,11 +37,11 @@ async fn main() -> Result<(), Failure> {
                 workitem["fields"]["__result__"] = true.into();
                 let reply = serde_json::to_vec(&workitem)?;
                 let properties = BasicProperties::default().with_delivery_mode(2);
-                let options = BasicPublishOptions::default();
-                let confirm =
-                    channel.basic_publish("".into(), "ruote_workitems".into(), options, &reply, properties).await?;
+                let channel = channel.clone();
                 confirms.push(async move {
-                    confirm.await?;
+                    let options = BasicPublishOptions::default();
+                    let (to, key) = ("".into(), "ruote_workitems".into());
+                    channel.basic_publish(to, key, options, &reply, properties).await?.await?;
                     delivery.ack(BasicAckOptions::default()).await
                 });
             }
