@@ -192,8 +192,9 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // The broker may be gone.
-        let _ = self.runtime.block_on(self.connection.close(200, "done".into()));
+        // The broker may be gone. lapin 4.12 once closed its socket in order and never said so to who waited for it.
+        let closed = self.connection.close(200, "done".into());
+        let _ = self.runtime.block_on(async { tokio::time::timeout(DEADLINE, closed).await });
     }
 }
 
