@@ -2,7 +2,8 @@
 //! can wait for its end and take the pipe of its log pair from it.
 //!
 //! Format: a line `PID START BOOT`: pid, start time in clock ticks since boot (decimal), boot id (32 hexadecimal
-//! digits). From byte 128 on a status that could be written nowhere else. daemontools leaves the file empty. The line is believed only where nobody else could have written it.
+//! digits). From byte 128 on a status that could be written nowhere else. daemontools leaves the file empty. Both are
+//! believed only where nobody else could have written them.
 
 use crate::names;
 use crate::status::Status;

@@ -59,7 +59,8 @@ impl Station {
             file: names::LOCK,
             error,
         })?;
-        // Without it (the disk was full before there was any) a new svscan looks at us every few seconds instead of waiting for our end.
+        // Without it (the disk was full before there was any) a new svscan looks at us every few seconds instead of
+        // waiting for our end.
         let _ = holder::record(&lock);
         make_fifo(names::CONTROL)?;
         let control = open_fifo(names::CONTROL, OFlag::O_RDONLY)?;
