@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 /// A place in a file, for people: `config.exo:7`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub struct Checked {
     pub known: Values,
     /// The tables that are the participant's own, and those that it shares with us.
     pub own: Values,
-    /// Names of own tables that look like a slip of the pen.
+    /// Names of own tables and keys that look like a slip of the pen.
     pub warnings: Vec<String>,
     /// What it is where it is of the original's form.
     pub original: Option<Original>,
@@ -103,6 +103,9 @@ pub fn check(file: &Path, text: &str) -> Result<Checked, ConfigError> {
         match KEYS.iter().find(|key| key.name == name) {
             Some(Key { kind, .. }) => {
                 lines.check(&name, *kind, value)?;
+                if let (Kind::Open(keys), DeValue::Table(table)) = (kind, value.get_ref()) {
+                    checked.warnings.extend(lines.slips(&name, keys, table));
+                }
                 let value = convert(value.get_ref());
                 if let Kind::Open(_) = kind {
                     checked.own.insert(name.clone(), (value.clone(), place.clone()));
@@ -110,7 +113,7 @@ pub fn check(file: &Path, text: &str) -> Result<Checked, ConfigError> {
                 checked.known.insert(name, (value, place));
             }
             None if value.get_ref().is_table() => {
-                if let Some(near) = nearest_table(&name) {
+                if let Some(near) = slip(&name, KEYS.iter().filter(|key| key.kind.is_table())) {
                     checked
                         .warnings
                         .push(format!("{place}: [{name}] is the participant's own; did you mean [{near}]?"));
@@ -162,6 +165,17 @@ impl Lines<'_> {
         }
         let at = value.span().start;
         Err(self.error(at, format!("{name} takes {}, not {}", kind.expected(), describe(found))))
+    }
+
+    /// The keys of an open table that are the participant's own and look like one of ours.
+    fn slips(&self, table: &str, known: &[Key], found: &DeTable<'_>) -> Vec<String> {
+        let strange = found.keys().filter(|key| known.iter().all(|known| known.name != key.get_ref()));
+        let warning = |key: &Spanned<DeString<'_>>| {
+            let (place, name) = (self.place(key.span().start), key.get_ref());
+            let near = slip(name, known.iter())?;
+            Some(format!("{place}: {name} in [{table}] is the participant's own; did you mean {near}?"))
+        };
+        strange.filter_map(warning).collect()
     }
 
     fn check_table(
@@ -261,9 +275,9 @@ fn convert(value: &DeValue<'_>) -> toml::Value {
     }
 }
 
-fn nearest_table(name: &str) -> Option<&'static str> {
-    let tables = KEYS.iter().filter(|key| matches!(key.kind, Kind::Table(_) | Kind::Open(_) | Kind::Fields));
-    nearest(name, tables.map(|table| table.name)).filter(|near| strsim::levenshtein(near, name) <= 2)
+/// The known name that this one is within two letters of.
+fn slip<'a>(name: &str, known: impl Iterator<Item = &'a Key>) -> Option<&'static str> {
+    nearest(name, known.map(|key| key.name)).filter(|near| strsim::levenshtein(near, name) <= 2)
 }
 
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -363,6 +377,14 @@ mod tests {
         let checked = check(Path::new("config.exo"), text).unwrap();
         assert_eq!(checked.own["notify"].0["smtp_host"].as_str(), Some("h"));
         assert!(checked.known.contains_key("notify") && checked.warnings.is_empty());
+
+        let text = "[history]\nkept = \"9d\"\n[failed]\nmax = 1\nsise = \"2G\"\n";
+        let checked = check(Path::new("config.exo"), text).unwrap();
+        let warning = |line, name, table, near| {
+            format!("config.exo:{line}: {name} in [{table}] is the participant's own; did you mean {near}?")
+        };
+        let both = [warning(5, "sise", "failed", "size"), warning(2, "kept", "history", "keep")];
+        assert_eq!(checked.warnings, both);
     }
 
     #[test]

@@ -40,6 +40,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether it is a table of any kind.
+    pub fn is_table(self) -> bool {
+        matches!(self, Self::Table(_) | Self::Open(_) | Self::Fields)
+    }
+
     /// What to write, for an error message.
     pub fn expected(self) -> String {
         match self {

@@ -159,9 +159,10 @@ pub fn load(home: &Home, config: &Path) -> Result<Loaded, ConfigError> {
     let folder = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_path_buf();
     let dir = folder(&named);
     let all = layers::read(home, config, folder_name(&dir))?;
-    let warnings = all.warnings.clone();
+    let mut warnings = all.warnings.clone();
     let values = Read { config, base: folder(&real), all };
     let settings = values.settings(home, &dir)?;
+    warnings.extend(values.too_small_a_prefetch(&settings));
     Ok((settings, warnings))
 }
 
@@ -257,6 +258,14 @@ impl Read<'_> {
             dir: dir.to_path_buf(),
             name,
             queue,
+        })
+    }
+
+    fn too_small_a_prefetch(&self, settings: &Settings) -> Option<String> {
+        let Settings { prefetch, concurrency, .. } = *settings;
+        let place = layers::place_of(&self.all.values, "prefetch")?;
+        (u32::from(prefetch) < concurrency).then(|| {
+            format!("{place}: prefetch = {prefetch} is below concurrency = {concurrency}: no more than {prefetch} at a time")
         })
     }
 

@@ -5,13 +5,17 @@ use crate::layers::Content;
 use std::fs;
 
 fn loaded(boss: &str, exo: &str) -> Result<Settings, String> {
+    with_warnings(boss, exo).map(|(settings, _)| settings)
+}
+
+fn with_warnings(boss: &str, exo: &str) -> Result<Loaded, String> {
     let folder = tempfile::tempdir().unwrap();
     let service = folder.path().join("sizer@2");
     fs::create_dir(&service).unwrap();
     fs::write(folder.path().join("boss.conf"), boss).unwrap();
     fs::write(service.join("config.exo"), exo).unwrap();
     let home = Home::at(Some(folder.path().into()));
-    load(&home, &service.join("config.exo")).map(|(settings, _)| settings).map_err(|e| e.to_string())
+    load(&home, &service.join("config.exo")).map_err(|e| e.to_string())
 }
 
 #[test]
@@ -34,6 +38,16 @@ fn config_exo_wins_over_boss_conf() {
 }
 
 #[test]
+fn a_prefetch_below_the_concurrency_is_a_warning() {
+    let (_, warnings) = with_warnings("concurrency = 8\n", "\nprefetch = 2\n").unwrap();
+    let says = "config.exo:2: prefetch = 2 is below concurrency = 8: no more than 2 at a time";
+    assert!(warnings.len() == 1 && warnings[0].ends_with(says), "{warnings:?}");
+    for exo in ["prefetch = 0", "prefetch = 8", "prefetch = 9", ""] {
+        assert_eq!(with_warnings("concurrency = 8\n", exo).unwrap().1, [""; 0], "{exo}");
+    }
+}
+
+#[test]
 fn the_password_is_never_shown() {
     let s = loaded("[amqp]\nurl = \"amqp://a:s3@cret@h:1/v\"\n", "").unwrap();
     let shown = format!("{s:?} {}", s.amqp[0]);
@@ -47,7 +61,8 @@ fn the_packaged_boss_conf_and_the_templates_config_are_read_without_a_warning() 
         include_str!("../../../packaging/boss.conf"),
         include_str!("../../../service-templates/python/config.exo"),
     );
-    let s = loaded(boss, exo).unwrap();
+    let (s, warnings) = with_warnings(boss, exo).unwrap();
+    assert_eq!(warnings, [""; 0]);
     assert_eq!(s.amqp[0].to_string(), "amqp://127.0.0.1:5672/boss");
     let uncommented: String =
         exo.replace("# name", "name").replace("# queue", "queue").replace("# code", "code");
