@@ -30,6 +30,7 @@ pub mod chaos;
 pub mod cluster;
 pub mod mask;
 pub mod mounts;
+pub mod pair;
 pub mod participant;
 pub mod process;
 pub mod programs;
@@ -42,6 +43,7 @@ pub mod waiting;
 
 pub use broker::Broker;
 pub use cluster::Cluster;
+pub use pair::Pair;
 pub use participant::{Participant, workitem};
 pub use programs::Programs;
 pub use running::{Done, Running};

@@ -151,6 +151,14 @@ impl Stage {
         self.hear(line)
     }
 
+    /// Says each of these on a new channel of its own, which the answer may close.
+    pub fn ask_each(&mut self, line: usize, classes: impl IntoIterator<Item = AMQPClass>) {
+        for (channel, class) in (2..).zip(classes) {
+            self.open_channel(line, channel);
+            self.ask(line, channel, class);
+        }
+    }
+
     /// Publishes.
     pub fn publish(&mut self, line: usize, publish: basic::Publish, properties: AMQPProperties, body: &[u8]) {
         self.note(line, '>', &format!("1 {publish:?} {properties:?} {} bytes", body.len()));

@@ -29,36 +29,29 @@ fn exchanges_are_declared_again_with_the_same_properties_only(s: &mut Stage) {
     let durable = || exchange::Declare { durable: true, ..exchange("e", "topic") };
     s.ask(c, 1, declare_exchange(durable()));
     s.ask(c, 1, declare_exchange(durable()));
-    for (n, other) in [
-        exchange("e", "topic"),
-        exchange::Declare { kind: "direct".into(), ..durable() },
-        exchange::Declare { auto_delete: true, ..durable() },
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let channel = n as u16 + 2;
-        s.open_channel(c, channel);
-        s.ask(c, channel, declare_exchange(other));
-    }
+    s.ask_each(
+        c,
+        [
+            exchange("e", "topic"),
+            exchange::Declare { kind: "direct".into(), ..durable() },
+            exchange::Declare { auto_delete: true, ..durable() },
+        ]
+        .map(declare_exchange),
+    );
 }
 
 fn the_default_exchange_is_left_alone(s: &mut Stage) {
     let c = s.enter();
     s.ask(c, 1, declare(durable("q")));
-    for (n, wrong) in [
-        declare_exchange(exchange("", "direct")),
-        delete_exchange("", false),
-        bind("q", "", "k"),
-        unbind("q", "", "q"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let channel = n as u16 + 2;
-        s.open_channel(c, channel);
-        s.ask(c, channel, wrong);
-    }
+    s.ask_each(
+        c,
+        [
+            declare_exchange(exchange("", "direct")),
+            delete_exchange("", false),
+            bind("q", "", "k"),
+            unbind("q", "", "q"),
+        ],
+    );
 }
 
 fn an_exchange_is_deleted_only_if_it_is_unused_where_that_is_asked(s: &mut Stage) {
@@ -221,17 +214,13 @@ fn bindings_come_and_go(s: &mut Stage) {
 fn binding_what_is_not_there_is_refused(s: &mut Stage) {
     let c = s.enter();
     s.ask(c, 1, declare(durable("q")));
-    for (n, wrong) in [
-        bind("none", "amq.direct", "k"),
-        bind("q", "none", "k"),
-        unbind("none", "amq.direct", "k"),
-        unbind("q", "none", "k"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let channel = n as u16 + 2;
-        s.open_channel(c, channel);
-        s.ask(c, channel, wrong);
-    }
+    s.ask_each(
+        c,
+        [
+            bind("none", "amq.direct", "k"),
+            bind("q", "none", "k"),
+            unbind("none", "amq.direct", "k"),
+            unbind("q", "none", "k"),
+        ],
+    );
 }

@@ -31,18 +31,15 @@ fn a_queue_is_declared_again_with_the_same_properties_only(s: &mut Stage) {
     let c = s.enter();
     s.ask(c, 1, declare(durable("q")));
     s.ask(c, 1, declare(durable("q")));
-    for (n, other) in [
-        queue("q"),
-        queue::Declare { auto_delete: true, ..durable("q") },
-        queue::Declare { exclusive: true, ..durable("q") },
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let channel = n as u16 + 2;
-        s.open_channel(c, channel);
-        s.ask(c, channel, declare(other));
-    }
+    s.ask_each(
+        c,
+        [
+            queue("q"),
+            queue::Declare { auto_delete: true, ..durable("q") },
+            queue::Declare { exclusive: true, ..durable("q") },
+        ]
+        .map(declare),
+    );
 }
 
 fn a_queue_is_declared_again_with_the_same_arguments_only(s: &mut Stage) {
@@ -54,14 +51,10 @@ fn a_queue_is_declared_again_with_the_same_arguments_only(s: &mut Stage) {
     s.ask(c, 1, declare(with("x-message-ttl", number(60_000))));
     s.ask(c, 1, declare(with("x-message-ttl", AMQPValue::LongLongInt(60_000))));
     s.ask(c, 1, passive("q"));
-    for (n, other) in [durable("q"), with("x-message-ttl", number(5)), with("x-expires", number(60_000))]
-        .into_iter()
-        .enumerate()
-    {
-        let channel = n as u16 + 2;
-        s.open_channel(c, channel);
-        s.ask(c, channel, declare(other));
-    }
+    s.ask_each(
+        c,
+        [durable("q"), with("x-message-ttl", number(5)), with("x-expires", number(60_000))].map(declare),
+    );
     s.ask(c, 1, declare(durable("plain")));
     s.ask(
         c,
@@ -81,18 +74,15 @@ fn a_queue_is_declared_again_with_the_same_arguments_only(s: &mut Stage) {
 
 fn arguments_that_are_nonsense_are_refused(s: &mut Stage) {
     let c = s.enter();
-    for (n, (name, value)) in [
-        ("x-expires", AMQPValue::LongInt(0)),
-        ("x-message-ttl", AMQPValue::LongInt(-1)),
-        ("x-message-ttl", AMQPValue::LongString("soon".into())),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let channel = n as u16 + 2;
-        s.open_channel(c, channel);
-        s.ask(c, channel, declare(queue::Declare { arguments: table(&[(name, value)]), ..durable("q") }));
-    }
+    s.ask_each(
+        c,
+        [
+            ("x-expires", AMQPValue::LongInt(0)),
+            ("x-message-ttl", AMQPValue::LongInt(-1)),
+            ("x-message-ttl", AMQPValue::LongString("soon".into())),
+        ]
+        .map(|(name, value)| declare(queue::Declare { arguments: table(&[(name, value)]), ..durable("q") })),
+    );
 }
 
 fn a_passive_declaration_asks_and_makes_nothing(s: &mut Stage) {
@@ -130,32 +120,22 @@ fn a_queue_without_a_name_gets_one_which_the_empty_name_then_means(s: &mut Stage
     s.ask(c, 1, get("", true));
     s.ask(c, 1, purge(""));
     s.ask(c, 1, delete("", false, false));
-    for (n, nameless) in
-        [purge(""), passive(""), bind("", "amq.direct", "k"), get("", true)].into_iter().enumerate()
-    {
-        let channel = n as u16 + 2;
-        s.open_channel(c, channel);
-        s.ask(c, channel, nameless);
-    }
+    s.ask_each(c, [purge(""), passive(""), bind("", "amq.direct", "k"), get("", true)]);
 }
 
 fn an_exclusive_queue_is_its_connections_own_and_goes_with_it(s: &mut Stage) {
     let (c, other) = (s.enter(), s.enter());
     s.ask(c, 1, declare(queue::Declare { exclusive: true, ..queue("mine") }));
-    for (n, wrong) in [
-        passive("mine"),
-        start(consume("mine", "t")),
-        get("mine", false),
-        purge("mine"),
-        delete("mine", false, false),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let channel = n as u16 + 2;
-        s.open_channel(other, channel);
-        s.ask(other, channel, wrong);
-    }
+    s.ask_each(
+        other,
+        [
+            passive("mine"),
+            start(consume("mine", "t")),
+            get("mine", false),
+            purge("mine"),
+            delete("mine", false, false),
+        ],
+    );
     s.ask(other, 1, confirm_select());
     s.publish(other, mandatory("", "mine"), plain(), b"anybody may publish");
     s.hear(other);

@@ -45,14 +45,7 @@ fn acknowledging_settles_one_or_all_up_to_it(s: &mut Stage) {
 
 fn an_unknown_delivery_tag_closes_the_channel(s: &mut Stage) {
     let c = s.enter();
-    for (n, wrong) in [ack(7, false), ack(7, true), nack(7, false, true), reject(7, false), ack(0, false)]
-        .into_iter()
-        .enumerate()
-    {
-        let channel = n as u16 + 2;
-        s.open_channel(c, channel);
-        s.ask(c, channel, wrong);
-    }
+    s.ask_each(c, [ack(7, false), ack(7, true), nack(7, false, true), reject(7, false), ack(0, false)]);
 }
 
 fn an_acknowledgement_twice_closes_the_channel(s: &mut Stage) {

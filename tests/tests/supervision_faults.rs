@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 use servicedir::status::{State, Want};
+use tests::pair::LOGGER;
 use tests::process::{Process, lives, signal};
 use tests::service::Service;
 use tests::{Running, Sandbox};
@@ -95,8 +96,7 @@ fn fault_supervise_and_service_killed_it_is_noticed_and_started_again() {
 #[test]
 fn fault_svscan_killed_a_new_one_starts_no_twins_and_makes_no_noise() {
     let sandbox = Sandbox::new();
-    let service = Service::new(&sandbox, "scan/s", "echo start >>starts; exec sleep 1000")
-        .with_log("while read -r line; do echo \"$line\"; done >>lines");
+    let service = Service::new(&sandbox, "scan/s", "echo start >>starts; exec sleep 1000").with_log(LOGGER);
     let log = Service::empty(&sandbox, "scan/s/log");
     let mut first = svscan(&sandbox);
     let pids = (service.wait_until_up(), log.wait_until_up());

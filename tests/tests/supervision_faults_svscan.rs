@@ -1,57 +1,19 @@
 //! kill -9 of svscan, alone and with others: the next one takes over, and what is in the log pipe stays.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs;
 use tests::process::{Process, lives, signal};
 use tests::service::Service;
-use tests::{Running, Sandbox};
+use tests::{Pair, Running, Sandbox};
 use unix::process::Signal;
 
-/// A service that writes the numbers it is ordered to, and a logger that writes them to `log/lines`.
-struct Pair<'a> {
-    sandbox: &'a Sandbox,
-    service: Service<'a>,
-    log: Service<'a>,
-    orders: File,
-}
-
-impl<'a> Pair<'a> {
-    fn new(sandbox: &'a Sandbox) -> Self {
-        sandbox.folder("scan/s");
-        mkfifo(&sandbox.path("scan/s/orders"), Mode::from_bits_truncate(0o600)).unwrap();
-        let script = "exec 3<>orders\nwhile read -r from to <&3; do seq $from $to; done";
-        let logger = "while read -r line; do echo \"$line\"; done >>lines";
-        let service = Service::new(sandbox, "scan/s", script).with_log(logger);
-        let orders = File::options().read(true).write(true).open(sandbox.path("scan/s/orders")).unwrap();
-        Self { sandbox, service, log: Service::empty(sandbox, "scan/s/log"), orders }
-    }
-
-    /// Has the service write these numbers and waits until all up to the last one were logged, in order.
-    fn log_numbers(&mut self, from: u32, to: u32) {
-        writeln!(self.orders, "{from} {to}").unwrap();
-        let expected: String = (1..=to).map(|number| format!("{number}\n")).collect();
-        self.sandbox
-            .wait_until(&format!("{to} lines are logged"), || self.log.read("lines").len() >= expected.len());
-        assert_eq!(self.log.read("lines"), expected);
-    }
-
-    /// The pipe as both ends see it: standard output of the service, standard input of the logger.
-    fn pipe(&self) -> (PathBuf, PathBuf) {
-        let end = |pid: i32, number: i32| fs::read_link(format!("/proc/{pid}/fd/{number}")).unwrap();
-        (end(self.service.wait_until_up(), 1), end(self.log.wait_until_up(), 0))
-    }
-
-    fn supervises(&self) -> (i32, i32) {
-        let parent = |pid| Process::find(pid).unwrap().parent;
-        let holder = |service: &Service| servicedir::holder::recorded(&service.path("")).unwrap().pid;
-        let found = (holder(&self.service), holder(&self.log));
-        assert!(lives(found.0) && lives(found.1) && parent(found.0) > 0);
-        found
-    }
+/// Both supervises, which live.
+fn supervises(pair: &Pair<'_>) -> (i32, i32) {
+    let parent = |pid| Process::find(pid).unwrap().parent;
+    let holder = |service: &Service| servicedir::holder::recorded(&service.path("")).unwrap().pid;
+    let found = (holder(&pair.service), holder(&pair.log));
+    assert!(lives(found.0) && lives(found.1) && parent(found.0) > 0);
+    found
 }
 
 fn svscan(sandbox: &Sandbox) -> Running {
@@ -79,7 +41,7 @@ fn fault_svscan_killed_a_new_one_regains_the_log_pipe() {
     let before = pair.pipe();
     assert_eq!(before.0, before.1);
     let (service, logger) = (pair.service.wait_until_up(), pair.log.wait_until_up());
-    let (main, log) = pair.supervises();
+    let (main, log) = supervises(&pair);
     first.kill();
     let second = svscan(&sandbox);
     has_scanned(&sandbox, "marker");
@@ -93,7 +55,7 @@ fn fault_svscan_killed_a_new_one_regains_the_log_pipe() {
     pair.service.wait_until_another(service);
     pair.log_numbers(21, 30);
     assert_eq!(pair.pipe(), before, "it is the same pipe");
-    assert_ne!(pair.supervises(), (main, log));
+    assert_ne!(supervises(&pair), (main, log));
     assert_eq!((second.out(), second.err()), (String::new(), String::new()));
 }
 
@@ -107,7 +69,7 @@ fn fault_svscan_supervises_and_logger_killed_no_line_in_the_pipe_is_lost() {
     let before = pair.pipe();
     let service = pair.service.wait_until_up();
     let logger = pair.log.wait_until_up();
-    let (main, log) = pair.supervises();
+    let (main, log) = supervises(&pair);
     first.kill();
     for pid in [log, logger, main] {
         kill(&sandbox, pid);
@@ -128,7 +90,7 @@ fn kill_9_of_all_but_the_supervise_of_the_logger_loses_no_line_in_the_pipe() {
     pair.log_numbers(1, 10);
     let before = pair.pipe();
     let (service, logger) = (pair.service.wait_until_up(), pair.log.wait_until_up());
-    let (main, log) = pair.supervises();
+    let (main, log) = supervises(&pair);
     // The supervise that is to stay starts no other logger meanwhile.
     signal(log, Signal::SIGSTOP);
     first.kill();
@@ -152,11 +114,11 @@ fn fault_svscan_and_logger_killed_the_service_meets_no_sigpipe() {
     pair.log_numbers(1, 10);
     let service = pair.service.wait_until_up();
     let logger = pair.log.wait_until_up();
-    let (_, log) = pair.supervises();
+    let (_, log) = supervises(&pair);
     first.kill();
     kill(&sandbox, log);
     kill(&sandbox, logger);
-    writeln!(pair.orders, "11 20").unwrap();
+    pair.order(11, 20);
     let _second = svscan(&sandbox);
     pair.log_numbers(21, 30);
     assert_eq!(pair.service.pid(), Some(service));

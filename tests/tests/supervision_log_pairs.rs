@@ -1,14 +1,10 @@
 //! A service and its logger: the pipe between them is held by svscan and outlives both.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
-use std::fs::File;
-use std::io::Write;
-use std::path::PathBuf;
+use tests::pair::LOGGER;
 use tests::process::{Process, lives, signal};
 use tests::service::Service;
-use tests::{Programs, Sandbox, on_both};
+use tests::{Pair, Programs, Sandbox, on_both};
 use unix::process::Signal;
 
 on_both! {
@@ -21,58 +17,12 @@ on_both! {
     a_logger_that_is_down_keeps_what_was_written_in_the_pipe,
 }
 
-/// A logger that writes what it reads to `NAME/log/lines`, line by line.
-const LOGGER: &str = "while read -r line; do echo \"$line\"; done >>lines";
-
-/// A service that writes the numbers it is ordered to.
-struct Pair<'a> {
-    service: Service<'a>,
-    log: Service<'a>,
-    orders: File,
-}
-
-impl<'a> Pair<'a> {
-    /// Writes the service and its logger into the scan directory.
-    fn new(sandbox: &'a Sandbox) -> Self {
-        sandbox.folder("scan/s");
-        mkfifo(&sandbox.path("scan/s/orders"), Mode::from_bits_truncate(0o600)).unwrap();
-        let script = "exec 3<>orders\nwhile read -r from to <&3; do seq $from $to; done";
-        let service = Service::new(sandbox, "scan/s", script).with_log(LOGGER);
-        // Both ways: what was ordered stays in the FIFO while the service restarts.
-        let orders = File::options().read(true).write(true).open(sandbox.path("scan/s/orders")).unwrap();
-        Self { service, log: Service::empty(sandbox, "scan/s/log"), orders }
-    }
-
-    /// Has the service write these numbers, a line each.
-    fn order(&mut self, from: u32, to: u32) {
-        writeln!(self.orders, "{from} {to}").unwrap();
-    }
-
-    /// Waits until exactly the numbers up to this one were logged, in order.
-    fn expect(&self, sandbox: &Sandbox, to: u32) {
-        let expected: String = (1..=to).map(|number| format!("{number}\n")).collect();
-        sandbox
-            .wait_until(&format!("{to} lines are logged"), || self.log.read("lines").len() >= expected.len());
-        assert_eq!(self.log.read("lines"), expected);
-    }
-
-    /// The pipe as both ends see it: standard output of the service, standard input of the logger.
-    fn pipe(&self) -> (PathBuf, PathBuf) {
-        let end = |pid: i32, number: i32| {
-            let found = Process::find(pid).unwrap().descriptors();
-            found.into_iter().find(|(descriptor, _)| *descriptor == number).unwrap().1
-        };
-        (end(self.service.wait_until_up(), 1), end(self.log.wait_until_up(), 0))
-    }
-}
-
 /// "`supervise log` started in NAME, with a pipe from the first one's stdout to the second's stdin".
 fn a_service_writes_to_its_logger(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let mut pair = Pair::new(&sandbox);
     let svscan = sandbox.start("svscan", &["scan"]);
-    pair.order(1, 3);
-    pair.expect(&sandbox, 3);
+    pair.log_numbers(1, 3);
     let (out, input) = pair.pipe();
     assert_eq!(out, input);
     assert!(out.to_str().unwrap().starts_with("pipe:"), "{out:?}");
@@ -88,22 +38,18 @@ fn fault_service_or_logger_killed_no_line_is_lost(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let mut pair = Pair::new(&sandbox);
     let _svscan = sandbox.start("svscan", &["scan"]);
-    pair.order(1, 100);
-    pair.expect(&sandbox, 100);
+    pair.log_numbers(1, 100);
     let before = pair.pipe();
     let (service, logger) = (pair.service.wait_until_up(), pair.log.wait_until_up());
 
     kill(&sandbox, logger);
-    pair.order(101, 200);
-    pair.expect(&sandbox, 200);
+    pair.log_numbers(101, 200);
     kill(&sandbox, service);
-    pair.order(201, 300);
-    pair.expect(&sandbox, 300);
+    pair.log_numbers(201, 300);
     let (service, logger) = (pair.service.wait_until_another(service), pair.log.wait_until_another(logger));
     kill(&sandbox, service);
     kill(&sandbox, logger);
-    pair.order(301, 400);
-    pair.expect(&sandbox, 400);
+    pair.log_numbers(301, 400);
     pair.service.wait_until_another(service);
     pair.log.wait_until_another(logger);
     assert_eq!(pair.pipe(), before);
@@ -113,18 +59,15 @@ fn fault_supervise_of_a_pair_killed_the_pipe_stays(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let mut pair = Pair::new(&sandbox);
     let _svscan = sandbox.start("svscan", &["scan"]);
-    pair.order(1, 10);
-    pair.expect(&sandbox, 10);
+    pair.log_numbers(1, 10);
     let before = pair.pipe();
     let (service, logger) = (pair.service.wait_until_up(), pair.log.wait_until_up());
     pair.log.svc("-dx");
     sandbox.wait_until("the logger has ended", || !lives(logger));
-    pair.order(11, 20);
-    pair.expect(&sandbox, 20);
+    pair.log_numbers(11, 20);
     pair.service.svc("-dx");
     sandbox.wait_until("the service has ended", || !lives(service));
-    pair.order(21, 30);
-    pair.expect(&sandbox, 30);
+    pair.log_numbers(21, 30);
     pair.service.wait_until_another(service);
     assert_eq!(pair.pipe(), before);
 }
@@ -178,5 +121,5 @@ fn a_logger_that_is_down_keeps_what_was_written_in_the_pipe(programs: Programs) 
     pair.service.wait_until_up();
     pair.log.wait_until_svstat("down N seconds");
     pair.log.svc("-u");
-    pair.expect(&sandbox, 50);
+    pair.expect(50);
 }

@@ -1,6 +1,7 @@
 //! Where two programs meet: ours with daemontools' and the other way round.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+use tests::pair::LOGGER;
 use tests::service::Service;
 use tests::{Done, Programs, Sandbox, mask};
 
@@ -68,8 +69,7 @@ fn their_supervise_follows_ours_in_the_same_directory() {
 /// svscan of one side starts the supervises of the other, which it finds first on PATH.
 fn svscan_works(svscan: Programs, supervise: Programs) {
     let sandbox = Sandbox::with(supervise);
-    let service = Service::new(&sandbox, "scan/s", "echo started; exec sleep 1000")
-        .with_log("while read -r line; do echo \"$line\"; done >>lines");
+    let service = Service::new(&sandbox, "scan/s", "echo started; exec sleep 1000").with_log(LOGGER);
     let svscan = sandbox.start(svscan.path("svscan"), &["scan"]);
     service.wait_until_it_holds("log/lines", "started\n");
     let first = service.wait_until_up();
