@@ -107,9 +107,18 @@ impl Client {
     /// Takes the next message of a queue and gives it back.
     pub fn give_back_one(&self, queue: &str) {
         self.runtime.block_on(async {
-            let message = self.channel.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap();
+            let end = Instant::now() + DEADLINE;
+            // What was given back before need not be there yet.
+            let message = loop {
+                let got = self.channel.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap();
+                if let Some(message) = got {
+                    break message;
+                }
+                assert!(Instant::now() < end, "no message in {queue}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            };
             let options = BasicNackOptions { requeue: true, ..Default::default() };
-            message.expect("a message").delivery.acker.nack(options).await.unwrap();
+            message.delivery.acker.nack(options).await.unwrap();
         });
     }
 

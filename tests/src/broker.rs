@@ -7,6 +7,7 @@ use crate::sandbox::Sandbox;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A virtual host that belongs to one test alone, so that `ruote_workitems` is its own.
 #[derive(Debug)]
@@ -129,7 +130,13 @@ fn start(sandbox: &Sandbox, folder: &str, port: u16) -> Running {
     process
 }
 
-/// A port on the loopback that nobody listens on.
+/// A port on the loopback that nobody listens on, given out once, and that the kernel gives to no connection: also
+/// not before it is listened on, nor while who did is away.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let free = std::iter::repeat_with(|| {
+        let n = std::process::id().wrapping_mul(7919).wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
+        12_000 + (n % 20_000) as u16
+    });
+    free.take(20_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }

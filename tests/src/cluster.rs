@@ -3,21 +3,19 @@
 //! Each costs some seconds to start: a test that only needs a RabbitMQ takes a virtual host of the node that all
 //! share ([`Broker::rabbitmq`]). No root, loopback only; the sandbox ends what is left of them.
 
-use crate::broker::Broker;
+use crate::broker::{Broker, free_port};
 use crate::running::Running;
 use crate::sandbox::Sandbox;
 use crate::waiting::holds_within;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use unix::process::Signal;
 
 /// What a start or an end may take at the most, on a machine that compiles meanwhile.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 /// Few threads, which do not spin while they wait.
 const ERLANG: &str = "-kernel inet_dist_use_interface {127,0,0,1} net_ticktime 8 +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none";
@@ -43,10 +41,10 @@ impl Cluster {
     pub fn start(sandbox: &Sandbox, size: usize, settings: &str) -> Self {
         let home = sandbox.folder("rabbitmq");
         let node = |n| {
-            let port = steady_port();
-            Node { name: format!("n{n}-{port}@localhost"), port, dist: steady_port(), process: None }
+            let port = free_port();
+            Node { name: format!("n{n}-{port}@localhost"), port, dist: free_port(), process: None }
         };
-        let mut cluster = Self { home, epmd: steady_port(), nodes: (1..=size).map(node).collect() };
+        let mut cluster = Self { home, epmd: free_port(), nodes: (1..=size).map(node).collect() };
         cluster.write_settings(sandbox, settings);
         // The others join the first.
         cluster.begin(sandbox, 0);
@@ -162,15 +160,4 @@ impl Cluster {
         command.env("RUNNING_UNDER_SYSTEMD", "true");
         command
     }
-}
-
-/// A port that nobody listens on, and that the kernel gives to no connection while a node that is to come back is
-/// away.
-fn steady_port() -> u16 {
-    static TRIED: AtomicU32 = AtomicU32::new(0);
-    let free = std::iter::repeat_with(|| {
-        let n = std::process::id().wrapping_mul(7919).wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
-        12_000 + (n % 20_000) as u16
-    });
-    free.take(20_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }

@@ -7,6 +7,7 @@
 //! | [`process`] | processes as /proc shows them |
 //! | [`programs`] | `ours` and `theirs`: one suite for both |
 //! | [`service`] | service directories, and their state as a reader of `supervise/` sees it |
+//! | [`files`] | files that are run as soon as they are written |
 //! | [`waiting`] | waiting for a condition, never for a time |
 //! | [`chaos`] | chance told by a seed, how long chaos lasts, numbered lines |
 //! | [`mounts`] | file systems of a test's own: small ones, and such as cannot be written |
@@ -28,6 +29,7 @@ pub mod amqp;
 pub mod broker;
 pub mod chaos;
 pub mod cluster;
+pub mod files;
 pub mod mask;
 pub mod mounts;
 pub mod pair;

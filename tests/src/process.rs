@@ -36,6 +36,12 @@ impl Process {
         Self::all().filter(|process| process.parent == parent).collect()
     }
 
+    /// What it is called by: its first word, without a folder.
+    pub fn program(&self) -> &str {
+        let first = self.words.split(' ').next().unwrap_or_default();
+        first.rsplit('/').next().unwrap_or_default()
+    }
+
     /// Whether one of its descriptors is open on this path.
     pub fn holds(&self, path: &Path) -> bool {
         self.descriptors().iter().any(|(_, target)| target == path)

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// What starting it may take at the most: some seconds usually, more on a machine that compiles meanwhile.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_secs(300);
 /// `guest:guest` for HTTP.
 const GUEST: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
 

@@ -4,6 +4,7 @@
 //! executable below the folder. The test process is a subreaper: whatever the programs leave behind becomes
 //! its child and is reaped here.
 
+use crate::files;
 use crate::process::{self, Process};
 use crate::programs::Programs;
 use crate::running::{Done, Running};
@@ -88,20 +89,25 @@ impl Sandbox {
 
     /// Writes an executable shell script: `#!/bin/sh`, then these lines.
     pub fn script(&self, path: impl AsRef<Path>, lines: &str) -> PathBuf {
-        let path = self.write(path, format!("#!/bin/sh\n{lines}\n"));
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        self.executable(path, format!("#!/bin/sh\n{lines}\n"))
+    }
+
+    /// Writes an executable file, which can be run at once, and makes the folders above it.
+    pub fn executable(&self, path: impl AsRef<Path>, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        files::executable(&path, text);
         path
     }
 
     /// A copy of a program under test in the folder: the checkout may lie where only root may look.
     pub fn copy_program(&self, program: &str) -> PathBuf {
-        let copy = self.path(program);
-        // By another process: a child that some other test forks meanwhile would hold the file open for writing,
-        // and until it executes nobody could run the copy (ETXTBSY).
-        let done = Command::new("/bin/cp").arg(self.programs.path(program)).arg(&copy).status();
-        assert!(done.is_ok_and(|status| status.success()), "cp {program}");
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
-        copy
+        self.copy_program_to(program, program)
+    }
+
+    /// The same, at this path.
+    pub fn copy_program_to(&self, program: &str, path: impl AsRef<Path>) -> PathBuf {
+        self.executable(path, fs::read(self.programs.path(program)).unwrap())
     }
 
     /// Makes a symbolic link at a path, to a target.
@@ -122,9 +128,18 @@ impl Sandbox {
     /// Removes a file or a folder with all that is in it.
     pub fn remove(&self, path: impl AsRef<Path>) {
         let path = self.path(path);
-        let done =
+        let remove =
             if path.symlink_metadata().unwrap().is_dir() { fs::remove_dir_all } else { fs::remove_file };
-        done(&path).unwrap();
+        let mut done = remove(&path);
+        // A program that runs may write another file into a folder that is being emptied.
+        holds_within(DEADLINE, || {
+            let again = done.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::DirectoryNotEmpty);
+            if again {
+                done = remove(&path);
+            }
+            !again
+        });
+        done.unwrap();
     }
 
     /// A command, not started yet: a program under test by its name, any other by its path or name. Its

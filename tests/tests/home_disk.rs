@@ -48,7 +48,7 @@ fn said<'a>(all: &'a str, command: &str) -> (&'a str, &'a str) {
 fn a_read_only_disk_is_said_in_one_line_and_what_only_reads_works() {
     let home = Home::new();
     let script = "t local up; t new sizer .; t enable ./sizer; t send sizer --wait --wfid w1 -F a=1\n\
-                  for i in $(seq 300); do skynet history | grep -q w1 && break; sleep 0.1; done\n\
+                  for i in $(seq 1200); do skynet history | grep -q w1 && break; sleep 0.1; done\n\
                   t local down; cd /; mount -o remount,ro $SKYNET_HOME\n\
                   t local up --json; t local down; t local status; t status; t log sizer; t history; t trace w1; t failed\n\
                   t config sizer; t enable sizer; t disable sizer; t config sizer set grace 3s; t doctor\n\

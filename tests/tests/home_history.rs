@@ -148,7 +148,7 @@ fn failed_workitems_are_listed_shown_put_back_and_dropped() {
     let back = home.skynet(&["failed", "sizer", "w1", "--retry"]);
     assert_eq!(back.code, Some(0), "{back:?}");
     assert!(back.err.contains("may ignore"), "the engine failed it already, which is said: {back:?}");
-    assert_eq!(json(&home, &["queues", "sizer"])[0]["ready"], 1);
+    home::wait_until("it is on the queue", || json(&home, &["queues", "sizer"])[0]["ready"] == 1);
     assert_eq!(json(&home, &["failed", "sizer", "w1"])[0]["retries"].as_array().unwrap().len(), 1);
 
     home.good(&["failed", "sizer", "w1", "--drop"]);

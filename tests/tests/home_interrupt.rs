@@ -48,8 +48,9 @@ fn what_waits_for_a_service_ends_at_once_and_says_what_goes_on() {
     }
     home.good(&["remove", "failing"]);
 
-    home.service("stubborn", "trap '' TERM; while :; do sleep 1; done");
+    home.service("stubborn", "trap '' TERM; echo deaf; while :; do sleep 1; done");
     home.good(&["enable", "./stubborn"]);
+    wait_until("it hears nothing", || home.good(&["log", "stubborn"]).contains("deaf"));
     for words in [&["stop", "stubborn"][..], &["restart", "stubborn"], &["remove", "stubborn"]] {
         let screen = interrupt(&home, words, "waiting for stubborn");
         assert!(screen.contains("at once: skynet kill stubborn"), "{screen}");
@@ -98,7 +99,7 @@ fn what_runs_a_program_of_others_ends_it() {
     let home = Home::up_without_broker();
     home.good(&["new", "sizer"]);
     let script = "#!/bin/sh\ntrap '' INT TERM\nsleep 1000 &\nwait\nsleep 1000\n";
-    executable(&home.folder.path().join("sizer/test_more"), script);
+    executable(home.folder.path().join("sizer/test_more"), script);
     let screen = interrupt(&home, &["test", "./sizer"], "waiting for test_more");
     assert!(screen.contains("skynet: test_more was ended"), "{screen}");
 
@@ -123,7 +124,7 @@ fn local_up_ends_at_once_and_nothing_runs() {
     let programs = home.folder.path().join("bin");
     let copied = Command::new("cp").arg("-rL").arg(bin()).arg(&programs).status().unwrap();
     assert!(copied.success());
-    executable(&programs.join("skynet-broker"), "#!/bin/sh\nexec sleep 1000\n");
+    executable(programs.join("skynet-broker"), "#!/bin/sh\nexec sleep 1000\n");
     let mut command = home.command(&["local", "up"]);
     let mut with_it = Command::new(programs.join("skynet"));
     with_it

@@ -106,6 +106,7 @@ fn every_command_prints_the_json_that_the_reference_promises() {
     check(&["config", "sizer", "set", "grace", "5s"], false, "file key changed");
     check(&["config", "sizer", "unset", "grace"], false, "file key changed");
     check(&["doctor"], false, "level about found repair");
+    wait_until("the log is written", || !home.good(&["log", "sizer"]).is_empty());
     check(&["log", "sizer"], true, "time participant text");
     check(
         &["history"],

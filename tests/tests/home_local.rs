@@ -28,7 +28,7 @@ fn local_up_starts_broker_and_svscan_says_where_they_are_and_may_be_called_twice
         assert!(out.contains(word), "{word:?} is not in {out}");
     }
     assert!(TcpListener::bind(("127.0.0.1", port(&home))).is_err(), "the broker listens when up returns");
-    let (svscan, processes) = (home.svscan(), home.processes());
+    let (svscan, processes) = (home.svscan(), home.settled());
 
     assert!(home.good(&["local", "up"]).contains("up already"));
     assert_eq!(home.svscan(), svscan);
@@ -58,8 +58,8 @@ fn two_local_up_at_the_same_time_start_one_svscan() {
     for done in both.map(finish) {
         assert_eq!(done.code, Some(0), "{done:?}");
     }
-    let svscans = home.processes().into_iter().filter(|process| process.words.contains("svscan "));
-    assert_eq!(svscans.count(), 1);
+    home.settled();
+    wait_until("there is one svscan", || home.svscans() == 1);
 }
 
 /// "Two homes on one machine do not disturb each other (free ports, chosen once and kept)."
@@ -71,7 +71,7 @@ fn two_homes_do_not_disturb_each_other() {
         assert_eq!(done.code, Some(0), "{done:?}");
     }
     assert_ne!(port(&one), port(&other));
-    let processes = other.processes();
+    let processes = other.settled();
     one.good(&["local", "down"]);
     assert!(one.processes().is_empty());
     assert_eq!(other.processes(), processes);
@@ -109,7 +109,7 @@ fn a_port_that_is_taken_gets_one_line_that_names_it_and_nothing_is_started() {
     }
     assert!(home.processes().is_empty());
 
-    let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let free = tests::broker::free_port();
     home.good(&["local", "up", "--port", &free.to_string()]);
     assert_eq!(port(&home), free);
     assert!(fs::read_to_string(home.path("boss.conf")).unwrap().contains(&format!(":{free}/")));
@@ -134,7 +134,7 @@ fn after_kill_9_of_svscan_up_recovers_with_one_copy_of_everything() {
     home.good(&["local", "up"]);
     home.service("sleeper", "exec sleep 1000");
     home.good(&["enable", "./sleeper"]);
-    let count = home.processes().len();
+    let count = home.settled().len();
     home.kill(home.svscan());
     home.good(&["local", "up"]);
     wait_until("the service is up", || home.skynet(&["status"]).code == Some(0));
@@ -145,8 +145,9 @@ fn after_kill_9_of_svscan_up_recovers_with_one_copy_of_everything() {
 fn local_down_kills_what_ignores_term_when_the_user_presses_ctrl_c_twice() {
     let home = Home::new();
     home.good(&["local", "up"]);
-    home.service("stubborn", "trap '' TERM; while :; do sleep 1; done");
+    home.service("stubborn", "trap '' TERM; echo deaf; while :; do sleep 1; done");
     home.good(&["enable", "./stubborn"]);
+    wait_until("it hears nothing", || home.good(&["log", "stubborn"]).contains("deaf"));
     let mut child = home.start(&["local", "down"]);
     let mut said = home::Lines::of(child.stdout.take().unwrap());
     let interrupt = || home::signal(&child, Signal::SIGINT);

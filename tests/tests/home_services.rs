@@ -54,7 +54,15 @@ fn enable_before_local_up_takes_effect_then() {
 fn a_service_that_does_not_stay_up_is_reported_with_the_last_lines_of_its_log() {
     let home = up();
     home.service("broken", "echo 'no such thing as a frobnicator' >&2; exit 111");
-    let done = home.skynet(&["enable", "./broken"]);
+    let mut done = home.skynet(&["enable", "./broken"]);
+    // What it says takes its own way to the log, and may be there only the next time.
+    wait_until("its last lines are told", || {
+        let told = done.err.contains("frobnicator");
+        if !told {
+            done = home.skynet(&["enable", "./broken"]);
+        }
+        told
+    });
     assert_eq!(done.code, Some(1), "{done:?}");
     assert!(done.err.starts_with("skynet: broken ends as soon as it is started"), "{done:?}");
     assert!(done.err.contains("log/broken/current"), "{done:?}");
@@ -130,7 +138,7 @@ fn a_folder_that_cannot_be_run_gets_one_line_and_nothing_is_made() {
     fs::create_dir_all(folder("idle")).unwrap();
     fs::write(folder("idle/run"), "#!/bin/sh\n").unwrap();
     fs::create_dir_all(folder("bad.name")).unwrap();
-    executable(&folder("bad.name/run"), "#!/bin/sh\n");
+    executable(folder("bad.name/run"), "#!/bin/sh\n");
     for (word, code, line) in [
         ("./empty", 1, "run: it is missing"),
         ("./idle", 1, "chmod +x"),
@@ -167,6 +175,7 @@ fn logs_are_merged_by_time_with_names_and_filtered_by_wfid() {
     let home = up();
     home.service("one", "echo '[wf-1] first'; echo '[wf-2] other'; exec sleep 1000");
     home.good(&["enable", "./one"]);
+    wait_until("the first has spoken", || home.good(&["log"]).lines().count() == 2);
     home.service("two", "printf '[wf-1] \\377 second\\n'; exec sleep 1000");
     home.good(&["enable", "./two"]);
     wait_until("all is written", || home.good(&["log"]).lines().count() == 3);

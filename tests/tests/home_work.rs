@@ -27,8 +27,10 @@ fn many_sends_that_wait_at_the_same_time_all_get_their_own_reply() {
             assert!(done.out.contains("\"__result__\":true"), "{done:?}");
         }
     }
-    let log = home.good(&["log", "--wfid", "20261121-0900-round1-7"]);
-    assert!(log.contains("fields: ") && log.contains("replied"), "{log}");
+    home::wait_until("it is in the log", || {
+        let log = home.good(&["log", "--wfid", "20261121-0900-round1-7"]);
+        log.contains("fields: ") && log.contains("replied")
+    });
     home.good(&["local", "down"]);
     assert_eq!(home.processes().len(), 0);
 }

@@ -174,8 +174,10 @@ fn if_a_problem_occurs_i_have_all_that_is_known_and_the_incoming_workitem() {
     {
         assert!(shown.contains(part), "{part:?} is not in {shown}");
     }
-    let trace = home.good(&["trace", "w1"]);
-    assert!(trace.contains("looking at 17") && trace.contains("kept"), "{trace}");
+    wait_until("the trace tells all", || {
+        let trace = home.good(&["trace", "w1"]);
+        trace.contains("looking at 17") && trace.contains("kept")
+    });
 
     // Repaired, and the very same workitem once more.
     write(

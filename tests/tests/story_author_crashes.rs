@@ -45,7 +45,7 @@ fn participant(home: &Home) {
         .unwrap();
     let config = home.folder.path().join("sizer/config.exo");
     let said = fs::read_to_string(&config).unwrap();
-    let limits = "max_attempts = 2\nsoft_timeout = \"2s\"\nhard_timeout = \"4s\"\n\n[fields]\nnumber = { type = \"integer\" }\n";
+    let limits = "max_attempts = 2\nsoft_timeout = \"2s\"\nhard_timeout = \"60s\"\n\n[fields]\nnumber = { type = \"integer\" }\n";
     fs::write(&config, said + limits).unwrap();
     home.good(&["enable", "./sizer"]);
 }

@@ -128,7 +128,7 @@ fn i_should_be_notified_of_any_problems() {
     let tell = home.folder.path().join("tell");
     executable(
         &tell,
-        &format!("#!/bin/sh\necho \"$SKYNET_SERVICE $SKYNET_EVENT $SKYNET_EXIT\" >>{}\n", told.display()),
+        format!("#!/bin/sh\necho \"$SKYNET_SERVICE $SKYNET_EVENT $SKYNET_EXIT\" >>{}\n", told.display()),
     );
     home.good(&["config", "set", "notify.command", &format!("[{tell:?}]")]);
     let tested = home.good(&["notify", "test"]);
@@ -223,6 +223,7 @@ fn a_participant_that_crashes_again_and_again_is_restarted_at_a_limited_rate_and
     let done = home.skynet(&["enable", "./crashing", "--timeout", "2s"]);
     assert!(done.code == Some(1) && done.err.contains("log/crashing/current"), "{done:?}");
     wait_until("it waits", || status(&home, "crashing")["state"] == "restarting");
+    wait_until("the log has it", || home.good(&["log", "crashing"]).contains("crashed"));
     let starts = home.good(&["log", "crashing"]).matches("crashed").count();
     assert!((1..=3).contains(&starts), "{starts}");
     assert_eq!(home.skynet(&["status", "crashing"]).code, Some(3));

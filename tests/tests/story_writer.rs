@@ -56,6 +56,7 @@ fn i_want_to_filter_output_by_process_and_see_only_some_logs() {
             home.good(&["send", name, "--wfid", wfid, "--wait"]);
         }
     }
+    wait_until("all is in the log", || home.good(&["log", "--grep", "replied$"]).lines().count() == 4);
     let lines = |words: &[&str]| {
         let out = home.good(&[&["log"][..], words, &["--json"]].concat());
         out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()

@@ -7,20 +7,20 @@ pub mod terminal;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+pub use tests::files::executable;
+use tests::process;
+pub use tests::wait_until;
+use tests::waiting::DEADLINE;
 use unix::process::{Pidfd, Signal};
-
-/// Until a wait is given up; nothing here takes that long.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Where the programs under test lie.
 pub fn bin() -> PathBuf {
     match std::env::var_os("SKYNET_BIN") {
         Some(bin) => bin.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/skynet/bin"),
+        None => tests::checkout().join("target/skynet/bin"),
     }
 }
 
@@ -104,8 +104,8 @@ impl Home {
     /// Kills a process of this home and waits until it is gone.
     pub fn kill(&self, pid: i32) {
         assert!(self.processes().iter().any(|process| process.pid == pid), "{pid} is not of this home");
-        kill(pid);
-        wait_until("the killed process is gone", || living(pid).is_none());
+        process::signal(pid, Signal::SIGKILL);
+        wait_until("the killed process is gone", || !process::lives(pid));
     }
 
     /// All living processes of this home, told by their environment.
@@ -115,16 +115,47 @@ impl Home {
             let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
             environment.split(|byte| *byte == 0).any(|entry| entry == mark)
         };
-        all_processes().into_iter().filter(ours).collect()
+        process::Process::all().map(|p| Process { pid: p.pid, words: p.words }).filter(ours).collect()
+    }
+
+    /// Waits until all services and loggers are what they are to become, and returns the processes of this home.
+    pub fn settled(&self) -> Vec<Process> {
+        let entries =
+            |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let runs = |dir: PathBuf| {
+            let pid = servicedir::client::status(&dir).ok().and_then(|status| status.pid);
+            let program = pid.and_then(|pid| fs::read_link(format!("/proc/{pid}/exe")).ok());
+            program.is_some_and(|program| !program.ends_with("supervise"))
+        };
+        let parts = || entries(self.path("service")).flat_map(|dir| [dir.join("log"), dir]);
+        wait_until("all that is enabled runs", || parts().filter(|dir| dir.is_dir()).all(runs));
+        self.processes()
+    }
+
+    /// How many processes of this home are an svscan, or are about to become something that one starts.
+    pub fn svscans(&self) -> usize {
+        let first = |process: &Process| process.words.split(' ').next().unwrap_or_default().to_owned();
+        self.processes().iter().filter(|process| first(process).rsplit('/').next() == Some("svscan")).count()
+    }
+
+    /// The processes of this home that are neither its svscan nor anything that this has started.
+    pub fn strays(&self) -> Vec<Process> {
+        let record = fs::read_to_string(self.path("run/svscan")).unwrap_or_default();
+        let svscan = record.split_whitespace().next().and_then(|pid| pid.parse().ok());
+        let stray = |process: &Process| {
+            let above = |pid: &i32| process::Process::find(*pid).map(|found| found.parent);
+            std::iter::successors(Some(process.pid), above).all(|pid| Some(pid) != svscan)
+        };
+        self.processes().into_iter().filter(stray).collect()
     }
 
     /// Writes a service that runs this shell script, with a log.
     pub fn service(&self, name: &str, script: &str) -> PathBuf {
         let dir = self.folder.path().join(name);
         fs::create_dir_all(dir.join("log")).unwrap();
-        executable(&dir.join("run"), &format!("#!/bin/sh\nexec 2>&1\n{script}\n"));
+        executable(dir.join("run"), format!("#!/bin/sh\nexec 2>&1\n{script}\n"));
         let log = format!("#!/bin/sh\nexec multilog t s4096 n100 \"$SKYNET_HOME/log/{name}\"\n");
-        executable(&dir.join("log/run"), &log);
+        executable(dir.join("log/run"), log);
         dir
     }
 }
@@ -135,7 +166,7 @@ impl Drop for Home {
             let _ = self.command(&["local", "down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
         for process in self.processes() {
-            kill(process.pid);
+            process::signal(process.pid, Signal::SIGKILL);
         }
     }
 }
@@ -145,32 +176,6 @@ impl Drop for Home {
 pub struct Process {
     pub pid: i32,
     pub words: String,
-}
-
-fn all_processes() -> Vec<Process> {
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter_map(living).collect()
-}
-
-/// `None` when it is gone or in its grave.
-fn living(pid: i32) -> Option<Process> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let state = stat.rsplit_once(") ")?.1.chars().next()?;
-    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words = String::from_utf8_lossy(&words).replace('\0', " ").trim_end().to_owned();
-    (state != 'Z').then_some(Process { pid, words })
-}
-
-fn kill(pid: i32) {
-    if let Ok(process) = Pidfd::open(pid) {
-        let _ = process.send(Signal::SIGKILL);
-    }
-}
-
-pub fn executable(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// Waits for the end of a command.
@@ -188,15 +193,6 @@ pub fn finish(child: Child) -> Done {
 pub fn assert_one_line(done: &Done, code: i32, part: &str) {
     let whole = done.code == Some(code) && done.err.lines().count() == 1 && done.err.contains(part);
     assert!(whole, "exit code {code}, one line with {part:?}: {done:?}");
-}
-
-/// Waits until a condition holds.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + DEADLINE;
-    while !condition() {
-        assert!(Instant::now() < end, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Sends a signal to a command that has not been waited for.

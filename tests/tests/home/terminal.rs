@@ -87,14 +87,14 @@ impl OnTerminal {
 
 /// Presses ^C once the screen shows `shown`; the command ends at once and leaves no process, file or setting.
 pub fn interrupt(home: &Home, words: &[&str], shown: &str) -> String {
-    let before = (home.processes().len(), files(home));
+    let before = files(home);
     let mut command = OnTerminal::start(home, words, 80);
     command.wait_for(shown);
     command.interrupt();
     let left = command.finish();
     assert!(left.code == Some(130) && left.restored, "skynet {words:?}: {left:?}");
-    wait_until("no process of it is left", || home.processes().len() <= before.0);
-    assert_eq!(files(home), before.1, "skynet {words:?}");
+    wait_until("no process of it is left", || home.strays().is_empty());
+    assert_eq!(files(home), before, "skynet {words:?}");
     // A line of progress is taken away.
     let last = left.screen.rsplit("\x1b[K").next().unwrap();
     let progress = regex::Regex::new(" … \\d+s").unwrap();
