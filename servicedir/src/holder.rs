@@ -41,10 +41,12 @@ pub fn keeps(lock: &File) -> bool {
     lock.metadata().is_ok_and(|meta| meta.len() > STATUS_AT)
 }
 
-/// Takes the kept status out of the lock file: there is a newer one in its place.
-pub fn drop_kept(lock: &File) {
-    // It only gets shorter.
-    let _ = lock.set_len(STATUS_AT);
+/// Takes the kept status out of the lock file: it is in its place.
+///
+/// # Errors
+/// What truncating reports.
+pub fn drop_kept(lock: &File) -> io::Result<()> {
+    lock.set_len(STATUS_AT)
 }
 
 /// The status that is kept in the lock file of `dir`, as far as that is to be believed.

@@ -2,6 +2,7 @@
 
 use crate::status::{FULL, Status};
 use crate::{client, holder, names};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::mkfifo;
@@ -44,6 +45,17 @@ pub struct Unwritten {
     pub trouble: Trouble,
     /// The old one is still there, and wrong: [`Station::mark`] says so to readers.
     pub stale: bool,
+    /// Whoever comes after us finds it all the same: overwritten in place, or in the lock file.
+    pub on_record: bool,
+}
+
+impl Unwritten {
+    /// # Errors
+    /// Why the status is not on record, where it is nowhere.
+    pub fn nowhere(&self) -> Result<(), Errno> {
+        let number = self.trouble.error.raw_os_error();
+        if self.on_record { Ok(()) } else { Err(number.map_or(Errno::EIO, Errno::from_raw)) }
+    }
 }
 
 impl Station {
@@ -89,12 +101,16 @@ impl Station {
 
     /// Replaces the status. Where there is no room for a new file the old one is overwritten in place, and
     /// where that fails too it is removed: no reader is ever told a wrong pid. Whoever comes after us finds it in the
-    /// lock file then.
+    /// lock file then, if that can be written.
     ///
     /// # Errors
     /// What writing or renaming reports; the status is then right (in place), gone, or [stale](Unwritten::stale).
     pub fn write_status(&self, status: &Status) -> Result<(), Unwritten> {
         let bytes = status.to_bytes();
+        if self.kept.get() {
+            // Of two records the kept one is believed, also by one who kills us before it is dropped.
+            let _ = holder::keep(&self.lock, status);
+        }
         let Err(trouble) = replace(&bytes) else {
             self.drop_kept();
             return Ok(());
@@ -103,20 +119,20 @@ impl Station {
             old.write_all_at(&bytes, 0)?;
             old.set_len(FULL as u64)
         });
+        let on_record = in_place.is_ok() || holder::keep(&self.lock, status).is_ok();
         if in_place.is_ok() {
             self.drop_kept();
-        } else {
-            // Where that fails too, one who kills us now has two of the service.
-            self.kept.set(holder::keep(&self.lock, status).is_ok() || self.kept.get());
+        } else if on_record {
+            self.kept.set(true);
         }
         let stale = in_place.is_err()
             && fs::remove_file(names::STATUS).is_err_and(|e| e.kind() != io::ErrorKind::NotFound);
-        Err(Unwritten { trouble, stale })
+        Err(Unwritten { trouble, stale, on_record })
     }
 
     fn drop_kept(&self) {
-        if self.kept.take() {
-            holder::drop_kept(&self.lock);
+        if self.kept.get() {
+            self.kept.set(holder::drop_kept(&self.lock).is_err());
         }
     }
 
@@ -134,13 +150,14 @@ impl Station {
     }
 }
 
-/// The status that an earlier supervise left in the working directory, if it may be believed when it says which process
-/// to signal: the directory, `supervise/` and the file must be ours, and nobody else may write them.
-pub fn left() -> Option<Status> {
+/// What an earlier supervise left in the working directory, the newest first: the status that its lock file keeps, and
+/// the one in its place; as far as they may be believed when they say which process to signal: the directory,
+/// `supervise/` and the file must be ours, and nobody else may write them.
+pub fn left() -> impl Iterator<Item = Status> {
     let dir = Path::new(".");
     let in_place =
         || holder::is_ours(dir, &[".", names::SUPERVISE, names::STATUS]).then(|| client::status(dir).ok());
-    holder::kept(dir).or_else(|| in_place().flatten())
+    holder::kept(dir).into_iter().chain(in_place().flatten())
 }
 
 /// Makes `supervise/`, or the folder that a dangling link of that name points to (Debian's packages link it
@@ -166,7 +183,7 @@ fn acquire(file: File) -> io::Result<Flock<File>> {
 
 fn make_fifo(name: &'static str) -> Result<(), Trouble> {
     match mkfifo(name, Mode::S_IRUSR | Mode::S_IWUSR) {
-        Ok(()) | Err(nix::errno::Errno::EEXIST) => Ok(()),
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(errno) => Err(Trouble { verb: "create", file: name, error: errno.into() }),
     }
 }

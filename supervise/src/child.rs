@@ -87,12 +87,14 @@ impl Child {
     }
 }
 
-/// The status that an earlier supervise left, if it can be trusted, belongs to this boot, and that supervise was
-/// killed: one that ended as told to leaves nothing to go on with.
-pub fn legacy(boot_id: Option<[u8; 16]>) -> Option<Status> {
-    let status = station::left()?;
+/// What an earlier supervise left that can be trusted, belongs to this boot, and was written by one that was killed:
+/// one that ended as told to leaves nothing to go on with. With the child that still runs; where none does, the newest.
+pub fn legacy(boot_id: Option<[u8; 16]>) -> Option<(Status, Option<Child>)> {
+    let mut records: Vec<_> = station::left().map(|status| (Child::adopt(&status), status)).collect();
+    records.sort_by_key(|(child, _)| child.is_none());
+    let (child, status) = records.into_iter().next()?;
     let before = status.more.as_ref()?.supervise?;
-    (Some(before.boot_id) == boot_id).then_some(status)
+    (Some(before.boot_id) == boot_id).then_some((status, child))
 }
 
 /// The state in which an adopted child is, as the status tells it. `uptime` is how long it has lived.

@@ -115,7 +115,7 @@ impl Supervisor {
             descriptors: &[(nothing.as_fd(), 0), (stderr.as_fd(), 1)],
             ..Launch::default()
         };
-        let launched = launch.start(&mut |_, _| ())?;
+        let launched = launch.start(&mut |_, _| Ok(()))?;
         launched.failed.map_or(Ok(launched.pid), |(_, errno)| Err(errno.into()))
     }
 }

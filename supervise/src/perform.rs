@@ -82,9 +82,12 @@ impl Supervisor {
         let limit = policy.finish_limit.filter(|_| matches!(script, Script::Finish | Script::Stop));
         let kill_at = limit.map(|limit| self.now() + limit);
         let launched = launch.start(&mut |pid, start_time| {
+            // Without /proc there is no boot id either, and nothing that could be adopted.
+            let start_time = if boot_id.is_some() { Some(start_time?) } else { None };
             newborn(&mut status, script, pid, who(pid, start_time), group, starts);
             status.more.iter_mut().for_each(|more| more.kill_at = kill_at);
             recorded = station.write_status(&status);
+            recorded.as_ref().map_or_else(Unwritten::nowhere, |()| Ok(()))
         });
         let launched = match launched {
             Ok(launched) => launched,
@@ -94,6 +97,14 @@ impl Supervisor {
             }
         };
         self.recorded(recorded);
+        if let Some((Step::Record, errno)) = launched.failed {
+            let line = sentence(&self.dir, "record the start of", file(script), Words(&errno.into()));
+            self.warn(
+                &[&line, b" (unknown to the next supervise it would run twice: it waits)".as_slice()]
+                    .concat(),
+            );
+            return Event::NotLaunched;
+        }
         let identity = who(launched.pid, launched.start_time);
         self.child = Some(Child::own(identity, launched.pid, group));
         self.ready = read;
@@ -142,7 +153,7 @@ impl Supervisor {
     fn complain(&mut self, script: Script, step: Step, errno: Errno) {
         let error = io::Error::from(errno);
         let line = match step {
-            Step::Execute => sentence(&self.dir, "start", file(script), Words(&error)),
+            Step::Record | Step::Execute => sentence(&self.dir, "start", file(script), Words(&error)),
             Step::Descriptor => sentence(&self.dir, "hand the notification descriptor to", "", Words(&error)),
             Step::Limit(resource) => {
                 let name = RESOURCES.iter().find(|(_, r)| *r == resource).map_or("", |(name, _)| *name);

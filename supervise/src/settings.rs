@@ -85,7 +85,7 @@ impl Reading {
             descriptors: &[(write.as_fd(), 1)],
             ..Launch::default()
         };
-        let launched = launch.start(&mut |_, _| ())?;
+        let launched = launch.start(&mut |_, _| Ok(()))?;
         if let Some((_, errno)) = launched.failed {
             return Err(errno.into());
         }

@@ -102,10 +102,10 @@ impl Supervisor {
 
     /// Goes on where an earlier supervise was killed: with its child, if that lives, and with what was wanted.
     fn inherit(&mut self) {
-        let Some(status) = child::legacy(self.own.map(|own| own.boot_id)) else { return };
+        let Some((status, child)) = child::legacy(self.own.map(|own| own.boot_id)) else { return };
         let more = status.more.as_ref();
         self.last_exit = more.and_then(|more| more.last_exit);
-        match Child::adopt(&status) {
+        match child {
             Some(child) => {
                 let start_time = child.identity.map_or(0, |identity| identity.start_time);
                 let uptime = Duration::from_millis(process::boot_ticks().saturating_sub(start_time) * 10);

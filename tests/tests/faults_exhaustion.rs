@@ -105,6 +105,41 @@ fn fault_disk_full_supervise_killed_that_could_write_no_status_the_service_runs_
     assert_eq!(service.read("starts").lines().skip(2).collect::<Vec<_>>(), [third.to_string()]);
 }
 
+/// "A child execs only after its pid, start time and boot id are on record": where nothing can be recorded, as on a disk
+/// that was full from the start, it waits, so that a kill of supervise makes no second copy.
+#[test]
+fn fault_nothing_can_be_recorded_the_service_waits_for_that() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(
+        &sandbox,
+        "s",
+        "exec 9>mine; flock -n 9 || echo twice >>twice; echo $$ >>starts; exec sleep 1000",
+    );
+    let folder = sandbox.folder("s/supervise");
+    if !own_mounts() {
+        return;
+    }
+    let _disk = Mount::new(&folder, &["-t", "tmpfs", "-o", "size=16k,mode=700", "none"]);
+    assert!(fs::write(folder.join("ballast"), vec![0; 1 << 20]).is_err(), "the disk is full");
+    let said = "supervise: warning: unable to record the start of s/run: out of disk space (";
+    let mut first = sandbox.start("supervise", &["s"]);
+    let waits = |supervise: &Running| supervise.err().contains(said);
+    sandbox.wait_until("it waits", || waits(&first) || sandbox.has("s/starts"));
+    first.kill();
+    let second = sandbox.start("supervise", &["s"]);
+    sandbox.wait_until("it waits", || waits(&second) || service.read("starts").lines().count() > 1);
+    assert_eq!((service.read("starts").as_str(), sandbox.has("s/twice")), ("", false));
+    // It is obeyed all the same, and says it once.
+    service.svc("-d");
+    fs::remove_file(folder.join("ballast")).unwrap();
+    service.wait_until_svstat("down N seconds, normally up");
+    service.svc("-u");
+    let pid = service.wait_until_another(0);
+    service.wait_until_it_holds("starts", &format!("{pid}\n"));
+    assert!(!sandbox.has("s/twice"));
+    assert_eq!(second.err().matches(said).count(), 1, "{}", second.told());
+}
+
 /// "… and if that fails, unlinked: the reader is never told a wrong pid (`unable to read supervise/status: stale` if need
 /// be)".
 #[test]

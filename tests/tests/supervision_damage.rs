@@ -1,10 +1,12 @@
 //! What supervise does when its own files are damaged, missing or cannot be written.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
-use std::fs;
+use servicedir::holder;
+use std::fs::{self, OpenOptions};
 use tests::Sandbox;
 use tests::process::lives;
 use tests::service::Service;
+use unix::process::Identity;
 
 /// "FIFOs replaced by files: refuse with a clear message".
 #[test]
@@ -45,6 +47,36 @@ fn fault_no_room_for_a_new_status_it_is_right_all_the_same() {
     sandbox.remove("s/supervise/status.new");
     sandbox.wait_until("it is written anew", || inode() != old);
     assert_eq!(service.svstat(), "up (pid PID) N seconds, paused");
+}
+
+/// "kill -9 of supervise … at any instant, never makes two copies", also between writing a status at last and taking the
+/// kept one out of the lock file: of two records that of the process that lives is believed.
+#[test]
+fn fault_two_records_of_a_service_that_of_the_living_process_is_believed() {
+    for living_is_kept in [false, true] {
+        let sandbox = Sandbox::new();
+        let service = Service::new(&sandbox, "s", "echo start >>starts; exec sleep 1000");
+        let mut first = service.supervise();
+        let pid = service.wait_until_up();
+        first.kill();
+        let living = service.status().unwrap();
+        let mut dead = living.clone();
+        let mut process = std::process::Command::new("true").spawn().unwrap();
+        dead.pid = Some(process.id().cast_signed());
+        dead.more.as_mut().unwrap().identity = Identity::of(process.id().cast_signed()).ok();
+        process.wait().unwrap();
+        let (kept, in_place) = if living_is_kept { (&living, &dead) } else { (&dead, &living) };
+        let lock = OpenOptions::new().write(true).open(service.path("supervise/lock")).unwrap();
+        holder::keep(&lock, kept).unwrap();
+        fs::write(service.path("supervise/status"), in_place.to_bytes()).unwrap();
+
+        let second = service.supervise();
+        let adopted = || service.status().is_some_and(|status| status.more.unwrap().adopted);
+        sandbox.wait_until("it is adopted", || adopted() || service.read("starts").lines().count() > 1);
+        assert_eq!((service.pid(), service.read("starts").as_str()), (Some(pid), "start\n"));
+        sandbox.wait_until("one record is enough", || !holder::keeps(&lock));
+        assert_eq!(second.err(), "");
+    }
 }
 
 /// "directories removed … under us": the service goes on, and the status comes back with the directory.

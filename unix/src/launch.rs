@@ -48,6 +48,8 @@ pub struct Launched {
 /// What a new child has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Have itself recorded.
+    Record,
     /// Limit this resource.
     Limit(Resource),
     /// Put a descriptor in its place.
@@ -62,10 +64,14 @@ struct Shared<'a, 'r> {
     words: &'a [*const libc::c_char],
     environment: *const *const libc::c_char,
     ticks_before: u64,
-    record: &'r mut dyn FnMut(i32, Option<u64>),
+    record: &'r mut Record<'r>,
     start_time: Option<u64>,
     failed: Option<(Step, Errno)>,
 }
+
+/// Puts a new child on record: its pid, and its start time or why that cannot be found out. Where this fails, the child
+/// executes nothing.
+pub type Record<'a> = dyn FnMut(i32, Result<u64, Errno>) -> Result<(), Errno> + 'a;
 
 /// Room for the frames of [`child`]. Mapped for the length of a launch only: afterwards nothing of it stays in memory.
 const STACK: usize = 64 * 1024;
@@ -76,7 +82,7 @@ impl Launch<'_> {
     ///
     /// # Errors
     /// What `clone` reports. What goes wrong in the child afterwards is in [`Launched::failed`].
-    pub fn start(&self, record: &mut dyn FnMut(i32, Option<u64>)) -> io::Result<Launched> {
+    pub fn start<'r>(&'r self, record: &'r mut Record<'r>) -> io::Result<Launched> {
         let words: Vec<_> = self.words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect();
         let environment = self.environment();
         let mut shared = Shared {
@@ -166,13 +172,17 @@ extern "C" fn child(shared: *mut libc::c_void) -> libc::c_int {
         unsafe { libc::signal(signal as i32, libc::SIG_DFL) };
     }
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-    shared.start_time = match process::boot_ticks() {
+    let pid = nix::unistd::getpid().as_raw();
+    let start_time = match process::boot_ticks() {
         // Born and looked within one tick: that is the one, and /proc need not be asked.
-        ticks if ticks == shared.ticks_before => Some(ticks),
-        _ => process::start_time(nix::unistd::getpid().as_raw()).ok(),
+        ticks if ticks == shared.ticks_before => Ok(ticks),
+        _ => process::start_time(pid).map_err(|e| Errno::try_from(e).unwrap_or(Errno::UnknownErrno)),
     };
-    (shared.record)(nix::unistd::getpid().as_raw(), shared.start_time);
-    shared.failed = Some(shared.become_program());
+    shared.start_time = start_time.ok();
+    shared.failed = Some(match (shared.record)(pid, start_time) {
+        Ok(()) => shared.become_program(),
+        Err(errno) => (Step::Record, errno),
+    });
     // SAFETY: ends this process without running what its parent registered for its own exit.
     unsafe { libc::_exit(111) }
 }
@@ -225,7 +235,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     fn run(launch: &Launch<'_>) -> (Launched, WaitStatus) {
-        let launched = launch.start(&mut |_, _| ()).unwrap();
+        let launched = launch.start(&mut |_, _| Ok(())).unwrap();
         (launched, waitpid(Pid::from_raw(launched.pid), None).unwrap())
     }
 
@@ -249,7 +259,12 @@ mod tests {
             ..Launch::default()
         };
         let mut said = log.try_clone().unwrap();
-        let launched = fork.start(&mut |pid, time| writeln!(said, "record {pid} {time:?}").unwrap()).unwrap();
+        let launched = fork
+            .start(&mut |pid, time| {
+                writeln!(said, "record {pid} {time:?}").unwrap();
+                Ok(())
+            })
+            .unwrap();
         // It lives, waiting for a line.
         let seen = process::start_time(launched.pid).unwrap();
         assert_eq!(launched.start_time, Some(seen));
@@ -260,7 +275,22 @@ mod tests {
         drop((log, said));
         let mut text = String::new();
         File::from(read).read_to_string(&mut text).unwrap();
-        assert_eq!(text, format!("record {} Some({seen})\nprogram\n", launched.pid));
+        assert_eq!(text, format!("record {} Ok({seen})\nprogram\n", launched.pid));
+    }
+
+    #[test]
+    fn a_child_that_cannot_be_recorded_executes_nothing() {
+        let (read, write) = fds::pipe().unwrap();
+        let list = shell(c"echo program");
+        let launch = Launch { words: &words(&list), descriptors: &[(write.as_fd(), 1)], ..Launch::default() };
+        let launched = launch.start(&mut |_, _| Err(Errno::ENOSPC)).unwrap();
+        assert_eq!(launched.failed, Some((Step::Record, Errno::ENOSPC)));
+        let pid = Pid::from_raw(launched.pid);
+        assert_eq!(waitpid(pid, None).unwrap(), WaitStatus::Exited(pid, 111));
+        drop(write);
+        let mut text = String::new();
+        File::from(read).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "");
     }
 
     #[test]
