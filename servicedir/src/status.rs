@@ -6,7 +6,7 @@
 //! | 12-15 | pid, little-endian; 0 = down |
 //! | 16 | paused: 1 or 0 |
 //! | 17 | wanted: `u`, `d`, or 0 (once, or nothing wanted) |
-//! | 18 | version of what follows: 1 |
+//! | 18 | version of what follows: 0 |
 //! | 19 | state: 0 down, 1 up, 2 backoff, 3 starting, 4 stopping, 5 finishing, 6 failed for good |
 //! | 20 | flags: 1 ready, 2 adopted, 4 the process leads a session of its own |
 //! | 21 | reserved: 0 |
@@ -23,7 +23,8 @@
 //! | 94-101 | when what runs is killed because its time is over: milliseconds of CLOCK_MONOTONIC, little-endian; zero = it is not |
 //!
 //! The process is that of the pid in bytes 12-15, or, where there is none, of that in bytes 78-81.
-//! Readers of daemontools read 18 bytes and ignore the rest; we read 18 where there is no more.
+//! Readers of daemontools read 18 bytes and ignore the rest; we read 18 where there is no more. Readers of both daemontools
+//! and runit read 20, and take byte 18 for runit's "TERM was sent", byte 19 for runit's state: 0 down, 1 run, 2 finish.
 
 use std::time::Duration;
 use unix::process::{Exit, Identity};
@@ -33,7 +34,8 @@ use unix::tai64n::Tai64n;
 pub const PLAIN: usize = 18;
 /// Length of the whole.
 pub const FULL: usize = 102;
-const VERSION: u8 = 1;
+// Not 0 would tell readers of runit's status that TERM was sent.
+const VERSION: u8 = 0;
 
 /// What the service is wanted to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -272,6 +274,12 @@ mod tests {
         let bytes = up().to_bytes();
         assert_eq!(bytes[..12], since().to_bytes());
         assert_eq!(bytes[12..18], [2, 1, 0, 0, 1, b'u']);
+    }
+
+    #[test]
+    fn a_reader_of_runits_20_bytes_finds_no_term_that_was_sent() {
+        let bytes = up().to_bytes();
+        assert_eq!(bytes[18..20], [0, 1], "no TERM, runs");
     }
 
     #[test]
