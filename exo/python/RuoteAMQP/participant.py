@@ -1,5 +1,9 @@
 """The base class that participants of the original derived from. exo does all its work."""
 
+from RuoteAMQP.workitem import Workitem
+
+__all__ = ["Participant", "Workitem"]  # Workitem could always be had from here, too
+
 
 class Participant(object):
     """For code that only imports it, or derives from it to have `workitem`. It opens no connection."""

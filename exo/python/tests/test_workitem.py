@@ -259,13 +259,14 @@ class TestWorkitem(unittest.TestCase):
         import RuoteAMQP.workitem
         import SkyNET
         import SkyNET.Exo
-        from RuoteAMQP.participant import Participant
+        from RuoteAMQP.participant import Participant, Workitem as W
         from SkyNET.Control import ParticipantCtrl as P
         self.assertIs(RuoteAMQP.Workitem, SkyNET.Workitem)
         self.assertIs(RuoteAMQP.workitem.Workitem, SkyNET.Workitem)
         self.assertIs(RuoteAMQP.workitem.DictAttrProxy, DictAttrProxy)
         self.assertIs(RuoteAMQP.workitem.FlowExpressionId, RuoteAMQP.FlowExpressionId)
         self.assertIs(RuoteAMQP.Participant, Participant)
+        self.assertIs(W, SkyNET.Workitem)
         self.assertIs(P, SkyNET.ParticipantCtrl)
         self.assertTrue(isinstance(SkyNET.Exo, type))
 
