@@ -248,7 +248,7 @@ mod tests {
         child.kill().unwrap();
         let process = Pidfd::open(identity.pid).unwrap();
         let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::from(10_000u16)).unwrap();
+        poll(&mut fds, PollTimeout::from(60_000u16)).unwrap();
         assert!(running(&identity).is_none(), "it is a zombie now");
         child.wait().unwrap();
     }

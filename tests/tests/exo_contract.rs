@@ -20,7 +20,7 @@ class ParticipantHandler(object):
         wid.fields.told = list(self.told)
         if wid.fields.wait:
             print('waits')
-            wid.fields.died = self.dying.wait(30)
+            wid.fields.died = self.dying.wait(100)
 ";
 
 /// "`start` comes exactly once per process, before the first workitem"; "stop": no more work will be given; INT, as of
@@ -190,7 +190,7 @@ import threading
 class ParticipantHandler(object):
     meet = threading.Barrier(3)
     def handle_wi(self, wid):
-        self.meet.wait(30)
+        self.meet.wait(100)
         print('met', wid.fields.n)
         self.send_to_engine(wid)
         wid.fields.sent = True

@@ -54,7 +54,7 @@ fn a_busy_process_holds_no_more_workitems_than_it_works_on_unless_told() {
         let client = p.broker.client();
         let mut exo = p.start();
         for n in 0..3 {
-            client.publish("sizer", workitem(&format!("w{n}"), json!({"sleep": 20})));
+            client.publish("sizer", workitem(&format!("w{n}"), json!({"sleep": 600})));
         }
         exo.wait_until_it_says("begun");
         p.sandbox.wait_until("it has taken its share", || client.depth("sizer") <= left);

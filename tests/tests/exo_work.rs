@@ -13,8 +13,10 @@ class ParticipantHandler(object):
         print('begun')
         if wid.fields.raises:
             raise ValueError('boom')
-        if wid.fields.sleep:
+        if wid.fields.sleep and not wid.redelivered:
             time.sleep(wid.fields.sleep)
+        while wid.fields.until and not os.path.exists(wid.fields.until):
+            time.sleep(0.02)
         wid.fields.size = len(wid.fields.text or '')
         wid.fields.redelivered = wid.redelivered
         wid.fields.pid = os.getpid()
@@ -96,13 +98,16 @@ fn term_lets_the_handler_finish_and_leaves_the_rest_on_the_queue(p: Participant)
     let client = p.broker.client();
     let mut exo = p.start();
     let mut replies = client.replies();
-    client.publish("sizer", workitem("w1", json!({"sleep": 1})));
+    let until = p.sandbox.path("until");
+    client.publish("sizer", workitem("w1", json!({"until": until})));
     client.publish("sizer", workitem("w2", json!({})));
     exo.wait_until_it_says("begun");
     exo.signal(Signal::SIGTERM);
+    exo.wait_until_it_says("taking no more work, 1 in hand");
+    p.sandbox.write(until, "");
     assert_eq!(replies.receive_json()["fei"]["wfid"], "w1");
     assert_eq!(exo.finish().told().0, 0);
-    assert_eq!(client.depth("sizer"), 1);
+    p.sandbox.wait_until("the rest is on the queue", || client.depth("sizer") == 1);
 }
 
 /// "After `kill -9` at any instant the workitem is redelivered."
@@ -110,7 +115,7 @@ fn a_workitem_whose_exo_is_killed_is_answered_by_the_next(p: Participant) {
     let client = p.broker.client();
     let mut exo = p.start();
     let mut replies = client.replies();
-    client.publish("sizer", workitem("w1", json!({"sleep": 2})));
+    client.publish("sizer", workitem("w1", json!({"sleep": 600})));
     exo.wait_until_it_says("begun");
     signal(exo.pid(), Signal::SIGKILL);
     let next = p.start();

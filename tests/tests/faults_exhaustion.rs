@@ -63,10 +63,11 @@ fn fault_disk_full_svstat_tells_the_right_pid() {
     // Without one that could be overwritten there is none.
     service.svc("-d");
     service.wait_until_down();
-    fs::remove_file(folder.join("status")).unwrap();
-    let _ = ballast(1 << 20);
     service.svc("-u");
     sandbox.wait_until("it says that there is no status", || {
+        // It may have been written anew before there was no room again.
+        let _ = fs::remove_file(folder.join("status"));
+        let _ = ballast(1 << 20);
         svstat(&sandbox, "s") == "s: unable to open supervise/status: file does not exist\n"
     });
     fs::remove_file(folder.join("ballast")).unwrap();
@@ -264,7 +265,7 @@ fn fault_no_descriptors_for_supervise_the_service_is_started_again_and_no_wrong_
     let sandbox = Sandbox::new();
     let service = Service::sleeper(&sandbox, "s");
     // A shell would need a descriptor above ten.
-    sandbox.write("s/run", "#!/usr/bin/tail -f\n");
+    sandbox.executable("s/run", "#!/usr/bin/tail -f\n");
     let mut supervise = service.supervise();
     let first = service.wait_until_up();
     let open = Process::find(supervise.pid()).unwrap().descriptors();

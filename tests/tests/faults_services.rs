@@ -95,7 +95,7 @@ fn fault_supervise_killed_while_its_service_stops_the_grace_goes_on() {
     let sandbox = Sandbox::new();
     let run = "trap 'echo TERM >>signals' TERM\necho start >>starts\nwhile :; do sleep 0.02; done";
     let service = Service::new(&sandbox, "s", run);
-    sandbox.write("s/service.toml", "[stop]\ngrace = \"4s\"\n");
+    sandbox.write("s/service.toml", "[stop]\ngrace = \"10s\"\n");
     let mut first = service.supervise();
     service.wait_until_it_holds("starts", "start\n");
     let pid = service.wait_until_up();
@@ -110,7 +110,7 @@ fn fault_supervise_killed_while_its_service_stops_the_grace_goes_on() {
     let mut second = service.supervise();
     sandbox.wait_until("it is adopted", || more().adopted);
     assert_eq!((more().kill_at, service.pid()), (Some(kill_at), Some(pid)));
-    second.wait_until_it_says("supervise: warning: s did not end within 4 seconds: killing it\n");
+    second.wait_until_it_says("supervise: warning: s did not end within 10 seconds: killing it\n");
     service.wait_until_down();
     assert!(!lives(pid));
 }
@@ -119,14 +119,16 @@ fn fault_supervise_killed_while_its_service_stops_the_grace_goes_on() {
 #[test]
 fn fault_service_that_forks_into_the_background_shows_in_the_count_of_restarts() {
     let sandbox = Sandbox::new();
-    let service = Service::new(&sandbox, "s", "sleep 1001 >/dev/null 2>&1 &\nexit 0");
+    let run = "[ -e enough ] && exec sleep 1000\nsleep 1001 >/dev/null 2>&1 &\nexit 0";
+    let service = Service::new(&sandbox, "s", run);
     let _supervise = service.supervise();
     let more = || service.status().unwrap().more.unwrap();
     sandbox.wait_until("it was started three times", || more().restarts >= 2);
-    service.svc("-d");
-    service.wait_until_down();
-    let left = sandbox.leftovers().into_iter().filter(|process| process.words == "sleep 1001").count();
-    assert_eq!(left as u32, more().restarts + 1);
+    sandbox.write("s/enough", "");
+    let running = |words: &str| sandbox.leftovers().iter().filter(|process| process.words == words).count();
+    sandbox.wait_until("one stays", || running("sleep 1000") == 1);
+    // All starts but the last one.
+    sandbox.wait_until("each left one", || running("sleep 1001") as u32 == more().restarts);
 }
 
 /// "none left where `stop.group` … is set".
@@ -248,6 +250,8 @@ fn fault_status_cut_short_is_said_and_written_anew() {
     let service = Service::sleeper(&sandbox, "s");
     let supervise = service.supervise();
     let pid = service.wait_until_up();
+    // The last change that it writes by itself.
+    sandbox.wait_until("it is ready", || service.status().unwrap().more.unwrap().ready.is_some());
     fs::write(service.path("supervise/status"), [0; 17]).unwrap();
     assert_eq!(service.svstat(), "unable to read supervise/status: bad format");
     service.svc("-p");

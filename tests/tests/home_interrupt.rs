@@ -85,6 +85,7 @@ fn what_waits_for_work_ends_at_once() {
     assert!(screen.contains("skynet: w1 is sent"), "{screen}");
 
     home.good(&["new", "slow"]);
+    home.good(&["config", "./slow", "set", "grace", "1s"]);
     fs::write(home.folder.path().join("slow/slow.py"), SLOW).unwrap();
     home.good(&["enable", "./slow"]);
     home.good(&["send", "slow", "--wfid", "w2"]);

@@ -43,7 +43,6 @@ fn fault_multilog_killed_at_any_moment_loses_at_most_one_read() {
     println!(
         "multilog killed: {kills} kills, {written} lines, {lost:?} of them lost (SKYNET_CHAOS_SEED={seed})"
     );
-    assert!(kills as u64 > time.as_secs() * 2, "{kills} kills are too few to tell");
 }
 
 /// "that write a gigabyte without a newline": memory does not grow with the line. A gigabyte in a minute of chaos.
@@ -97,7 +96,8 @@ fn kill(
 ) -> usize {
     let end = Instant::now() + time;
     let mut kills = 0;
-    while Instant::now() < end {
+    // Fewer are too few to tell.
+    while Instant::now() < end || kills as u64 <= time.as_secs() * 2 {
         let mut multilog = start(sandbox, pipe);
         std::thread::sleep(Duration::from_micros(chance.below(60_000)));
         let done = multilog.kill();

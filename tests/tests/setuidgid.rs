@@ -2,8 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 use nix::unistd::geteuid;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use tests::{Done, Programs, Sandbox, on_both};
 
 on_both! {
@@ -79,8 +77,7 @@ fn a_child_that_cannot_be_run_is_named(programs: Programs) {
 fn who_is_not_root_is_refused(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     // A copy, as the checkout may lie where only root may look.
-    let copy = sandbox.write("setuidgid", fs::read(sandbox.programs().path("setuidgid")).unwrap());
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = sandbox.copy_program("setuidgid");
     let copy = copy.to_str().unwrap();
     let done = if geteuid().is_root() {
         sandbox.run("setpriv", &["--reuid=1", "--regid=1", "--clear-groups", copy, "root", "true"])

@@ -104,7 +104,7 @@ fn fault_service_directory_renamed_under_supervise() {
     let supervise = service.supervise();
     service.wait_until_it_holds("starts", "start\n");
     fs::rename(sandbox.path("s"), sandbox.path("t")).unwrap();
-    assert_eq!(sandbox.run("svc", &["-wr", "-T", "20000", "-k", "t"]).told(), (0, "", ""));
+    assert_eq!(sandbox.run("svc", &["-wr", "-T", "100000", "-k", "t"]).told(), (0, "", ""));
     sandbox.wait_until("it is started again", || sandbox.read("t/starts") == "start\nstart\n");
     assert_eq!(supervise.err(), "");
 }
@@ -132,7 +132,7 @@ fn fault_few_descriptors_for_supervise_are_enough() {
     let sandbox = Sandbox::new();
     let service = Service::sleeper(&sandbox, "s");
     // A shell would need a descriptor above nine.
-    sandbox.write("s/run", "#!/usr/bin/tail -f\n");
+    sandbox.executable("s/run", "#!/usr/bin/tail -f\n");
     let _supervise = sandbox.start("sh", &["-c", "ulimit -n 9; exec supervise s"]);
     let pid = service.wait_until_up();
     service.svc("-k");

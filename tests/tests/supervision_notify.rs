@@ -20,7 +20,7 @@ fn crash_backoff_and_recovery_are_told_once_each() {
     let run = "n=$(cat n); echo $((n + 1)) >n; [ $n -lt 4 ] && exit 7; exec sleep 1000";
     let service = Service::new(&sandbox, "s", run);
     sandbox.write("s/n", "0\n");
-    sandbox.write("s/service.toml", settings(&sandbox, "[backoff]\nfirst = \"100ms\"\nreset = \"500ms\""));
+    sandbox.write("s/service.toml", settings(&sandbox, "[backoff]\nfirst = \"100ms\"\nreset = \"3s\""));
     let supervise = service.supervise();
     service.wait_until_it_holds("told", "recovered");
     assert_eq!(service.read("told"), "s crash code 7 1\ns backoff code 7 2\ns recovered code 7 0\n");

@@ -1,7 +1,6 @@
 //! When supervise starts a service, when not, and what it says when it cannot.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
-use std::fs;
 use tests::process::Process;
 use tests::service::Service;
 use tests::{Programs, Sandbox, on_both};
@@ -73,15 +72,15 @@ fn a_service_that_ends_is_started_again(programs: Programs) {
 }
 
 /// "A start is never sooner than one second after the previous start". The service notes its starts itself,
-/// so that one of them may be noted late: three intervals leave room for that.
+/// so that the first of them may be noted late: five intervals leave room for that.
 fn a_start_is_not_sooner_than_one_second_after_the_one_before(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let service = Service::new(&sandbox, "s", "date +%s%N >>starts");
     let _supervise = service.supervise();
     let starts = || service.read("starts").lines().map(|line| line.parse().unwrap()).collect::<Vec<u64>>();
-    sandbox.wait_until("there are four starts", || service.read("starts").matches('\n').count() == 4);
+    sandbox.wait_until("there are six starts", || service.read("starts").matches('\n').count() >= 6);
     let starts = starts();
-    assert!(starts[3] - starts[0] > 2_500_000_000, "{starts:?}");
+    assert!(starts[5] - starts[0] > 2_500_000_000, "{starts:?}");
 }
 
 /// "one supervise per directory; else `supervise: fatal: unable to acquire DIR/supervise/lock: temporary
@@ -108,11 +107,9 @@ fn fault_run_that_cannot_be_executed_is_named_and_tried_again(programs: Programs
     let folder = Service::empty(&sandbox, "folder");
     sandbox.folder("folder/run");
     let nonsense = Service::empty(&sandbox, "nonsense");
-    sandbox.script("nonsense/run", "");
-    fs::write(nonsense.path("run"), "no program\n").unwrap();
+    sandbox.executable("nonsense/run", "no program\n");
     let interpreter = Service::empty(&sandbox, "interpreter");
-    sandbox.script("interpreter/run", "");
-    fs::write(interpreter.path("run"), "#!/no/such/interpreter\n").unwrap();
+    sandbox.executable("interpreter/run", "#!/no/such/interpreter\n");
     for (service, reason) in [
         (&none, "file does not exist"),
         (&noexec, "access denied"),
@@ -171,13 +168,13 @@ fn the_child_has_none_of_supervises_descriptors(programs: Programs) {
     let service = Service::sleeper(&sandbox, "s");
     let _supervise = service.supervise();
     let pid = service.wait_until_up();
-    sandbox.wait_until("the script has become sleep", || {
-        Process::find(pid).is_some_and(|process| process.words == "sleep 1000")
+    // A program that begins has its libraries open for a moment; what it was left stays.
+    sandbox.wait_until("it is sleep, with three descriptors", || {
+        let Some(process) = Process::find(pid) else { return false };
+        let mut numbers: Vec<i32> = process.descriptors().into_iter().map(|(number, _)| number).collect();
+        numbers.sort();
+        process.words == "sleep 1000" && numbers == [0, 1, 2]
     });
-    let mut numbers: Vec<i32> =
-        Process::find(pid).unwrap().descriptors().into_iter().map(|(number, _)| number).collect();
-    numbers.sort();
-    assert_eq!(numbers, [0, 1, 2]);
 }
 
 fn supervise_killed_leaves_the_service_running(programs: Programs) {

@@ -19,7 +19,7 @@ fn svc_returns_when_the_service_is_as_asked() {
     };
     svc(&["-wu", "-u"]);
     let first = service.pid().unwrap();
-    svc(&["-wU", "-T", "20000"]);
+    svc(&["-wU", "-T", "100000"]);
     assert!(service.status().unwrap().more.unwrap().ready.is_some());
     svc(&["-wr", "-r"]);
     let second = service.pid().unwrap();
@@ -41,7 +41,7 @@ fn a_process_that_is_replaced_at_once_counts_as_down_and_restarted() {
     let _supervise = service.supervise();
     service.wait_until_up();
     for options in [["-wr", "-k"], ["-wd", "-k"], ["-wD", "-t"]] {
-        let done = sandbox.run("svc", &[&options[..], &["-T20000", "s"]].concat());
+        let done = sandbox.run("svc", &[&options[..], &["-T100000", "s"]].concat());
         assert_eq!(done.told(), (0, "", ""), "{options:?}");
     }
 }
@@ -60,7 +60,7 @@ fn a_wait_that_is_in_vain_says_so() {
     assert_eq!(svc(&["-wu", "-T", "50", "s"]).told(), (99, "", "svc: warning: s is not up: timed out\n"));
     let done = svc(&["-wu", "none"]);
     assert_eq!(done.told(), (111, "", "svc: warning: unable to wait for none: file does not exist\n"));
-    let done = svc(&["-wU", "-T", "20000", "failing"]);
+    let done = svc(&["-wU", "-T", "100000", "failing"]);
     assert_eq!(done.told(), (111, "", "svc: warning: failing is not ready: it has failed for good\n"));
     let mut waiting = sandbox.start("svc", &["-wu", "s"]);
     sandbox.wait_until("it waits", || waiting.runs());
@@ -83,7 +83,9 @@ fn a_wait_that_is_in_vain_says_so() {
 #[test]
 fn svstat_says_more_to_people_and_programs_who_ask_for_it() {
     let sandbox = Sandbox::new();
-    let service = Service::sleeper(&sandbox, "s");
+    // It says that it is ready the first time only.
+    let service = Service::new(&sandbox, "s", "[ -e again ] || echo >&3; touch again; exec sleep 1000");
+    sandbox.write("s/service.toml", "ready = \"fd:3\"\n");
     Service::sleeper(&sandbox, "none");
     let _supervise = service.supervise();
     let first = service.wait_until_up();

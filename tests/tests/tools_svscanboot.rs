@@ -3,7 +3,6 @@
 
 mod tools;
 
-use std::fs;
 use tests::process::Process;
 use tests::{Programs, Running, Sandbox, on_both};
 use tools::is_root;
@@ -42,8 +41,7 @@ impl Machine {
         }
         let sandbox = Sandbox::with(programs);
         for program in ["svscanboot", "svscan", "supervise", "svc", "svstat", "svok", "readproctitle"] {
-            fs::create_dir_all(sandbox.path("root/command")).unwrap();
-            fs::copy(sandbox.programs().path(program), sandbox.path("root/command").join(program)).unwrap();
+            sandbox.copy_program_to(program, format!("root/command/{program}"));
         }
         sandbox.script(
             "root/etc/service/s/run",

@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// So many bytes of them may wait.
 const ROOM: usize = 1 << 20;
 /// How long the last lines may take at the end of the process.
-const LAST: Duration = Duration::from_millis(500);
+const LAST: Duration = Duration::from_secs(2);
 
 /// Lines that wait.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use tests::process::lives;
 
 /// Until it is given up that all comes back. The longest honest wait: a supervise that was told to exit is started
 /// again after five seconds, one that could not start may have failed several times.
-const BACK: Duration = Duration::from_secs(90);
+const BACK: Duration = Duration::from_secs(180);
 
 impl Tree<'_> {
     /// Does it, or fails with what was done before.

@@ -3,7 +3,6 @@
 use servicedir::{client, holder};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tests::Sandbox;
@@ -65,8 +64,7 @@ impl Site {
         fs::write(evidence.join("numbers"), [0; 16]).unwrap();
         for (run, suffix) in [("run", ""), ("log/run", ".log")] {
             let line = format!("#!{} {}{suffix}\n", witness.display(), evidence.display());
-            let run = sandbox.write(format!("scan/{name}/{run}"), line);
-            fs::set_permissions(run, fs::Permissions::from_mode(0o755)).unwrap();
+            sandbox.executable(format!("scan/{name}/{run}"), line);
         }
         let dir = sandbox.path(format!("scan/{name}"));
         Self { name: name.into(), dir, asked: Default::default(), hidden: None, evidence }

@@ -14,10 +14,11 @@ pub fn memory_folder() -> tempfile::TempDir {
 /// Mode, size and name of each file in a log directory, in the order of their names; labels masked.
 pub fn listing(sandbox: &Sandbox, log: &str) -> Vec<String> {
     let line = |name: String| {
-        let file = sandbox.path(log).join(&name).metadata().unwrap();
-        mask::labels(&format!("{:o} {} {name}", file.permissions().mode() & 0o777, file.len()))
+        // One that runs may have renamed it meanwhile.
+        let file = sandbox.path(log).join(&name).metadata().ok()?;
+        Some(mask::labels(&format!("{:o} {} {name}", file.permissions().mode() & 0o777, file.len())))
     };
-    names(sandbox, log).into_iter().map(line).collect()
+    names(sandbox, log).into_iter().filter_map(line).collect()
 }
 
 /// The names in a log directory, in order.

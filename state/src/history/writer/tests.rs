@@ -111,7 +111,7 @@ fn a_file_that_was_moved_away_is_begun_anew() {
     let file = state.path().join("history.db");
     writer.write(row(1));
     let there = |n| {
-        (0..1000).any(|_| {
+        (0..12_000).any(|_| {
             std::thread::sleep(Duration::from_millis(10));
             file.exists()
                 && History::open(state.path())
