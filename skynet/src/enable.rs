@@ -56,7 +56,13 @@ pub fn enable(tree: &Tree, args: &Paths) -> Acted {
             begin(tree, name, before, args.timeout)?;
         }
         enabled.extend(services);
-        say!("next: skynet send {} --field KEY=VALUE --wait, skynet log -f {0}", participant.name);
+        let name = &participant.name;
+        match participant::settings(tree, &tree.service(name))? {
+            Some((settings, _)) => {
+                say!("next: skynet send {} --field KEY=VALUE --wait, skynet log -f {name}", settings.queue);
+            }
+            None => say!("next: skynet log -f {name}"),
+        }
     }
     Ok((0, enabled))
 }

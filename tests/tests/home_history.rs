@@ -159,6 +159,39 @@ fn failed_workitems_are_listed_shown_put_back_and_dropped() {
     assert!(home.good(&["failed"]).contains("no failed workitem"));
 }
 
+/// The settings of a participant may name it otherwise than its folder, as files of the original do: "`[participant]
+/// name, queue, regexp, code, user`".
+#[test]
+fn a_participant_with_a_name_of_its_own_is_in_no_list_twice_and_goes_back_to_its_queue_once() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    home.good(&["new", "robot"]);
+    let settings = "[participant]\nname = sizer\nqueue = events\ncode = robot.py\n";
+    fs::write(home.path("../robot/config.exo"), settings).unwrap();
+    let enabled = home.good(&["enable", "./robot"]);
+    assert!(enabled.contains("next: skynet send events "), "{enabled}");
+    home.good(&["stop", "robot"]);
+    history(&home, "sizer", &[("w1", 100, Outcome::Failed)]);
+    fail(&home, "sizer", "w1");
+    for words in
+        [&["history"][..], &["history", "--stats"], &["failed"], &["failed", "sizer"], &["failed", "robot"]]
+    {
+        assert_eq!(json(&home, words).as_array().unwrap().len(), 1, "{words:?}");
+    }
+    let events = json(&home, &["trace", "w1"]);
+    let what: Vec<_> =
+        events.as_array().unwrap().iter().map(|event| event["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["queued", "started", "failed", "kept"], "{events}");
+
+    assert_eq!(home.skynet(&["failed", "--all", "--retry"]).code, Some(0));
+    home::wait_until("it is on the queue", || json(&home, &["queues", "robot"])[0]["ready"] == 1);
+    assert_eq!(json(&home, &["failed"])[0]["retries"].as_array().unwrap().len(), 1);
+
+    let refused = home.skynet(&["config", "robot", "set", "grace", "9s"]);
+    assert!(refused.code == Some(1) && refused.err.contains("is an INI file"), "{refused:?}");
+    assert_eq!(fs::read_to_string(home.path("../robot/config.exo")).unwrap(), settings);
+}
+
 /// "`trace WFID`: everything known about one process, in time order."
 #[test]
 fn trace_tells_all_of_one_process_in_the_order_of_time() {

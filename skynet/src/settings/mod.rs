@@ -20,6 +20,7 @@ use crate::say::{self, say};
 use crate::service::{Condition, Service};
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
+use config::ini;
 use serde_json::json;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -65,6 +66,10 @@ fn apply(file: &Path, wanted: &Change) -> Result<bool, Trouble> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(e) => return Err(cannot("read", file.display())(e)),
     };
+    if ini::is_ini(&before) {
+        let line = format!("{} is an INI file, as the original SkyNET had them", file.display());
+        return Err(Trouble::Failed(format!("{line}: change it by hand, skynet changes TOML only")));
+    }
     let after = match wanted {
         Change::Set { key, value, .. } => change::set(&before, key, value),
         Change::Unset { key, .. } => change::unset(&before, key),
