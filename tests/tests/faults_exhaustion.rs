@@ -296,9 +296,7 @@ fn fault_no_descriptors_for_svscan_the_limit_is_named_and_what_runs_goes_on() {
             Service::sleeper(&sandbox, format!("scan/pair{number}")).with_log("exec cat >/dev/null")
         })
         .collect();
-    let path = sandbox.programs().path("svscan");
-    let script = format!("ulimit -n 20; exec {} scan", path.display());
-    let mut svscan = sandbox.start("sh", &["-c", &script]);
+    let mut svscan = sandbox.start("sh", &["-c", "ulimit -n 20; exec svscan scan"]);
     svscan.wait_until_it_says(": process cannot open more files (limit: 20 open files, ulimit -n)");
     let up = || pairs.iter().filter(|pair| pair.pid().is_some_and(lives)).count();
     sandbox.wait_until("some run", || up() > 0);

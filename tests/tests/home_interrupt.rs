@@ -148,7 +148,7 @@ fn what_was_started_to_ignore_it_goes_on() {
     let home = Home::up_without_broker();
     home.service("chatty", "echo hello; exec sleep 1000");
     home.good(&["enable", "./chatty"]);
-    let script = format!("trap '' INT; exec {} log -f chatty", bin().join("skynet").display());
+    let script = format!("trap '' INT; exec '{}' log -f chatty", bin().join("skynet").display());
     let plain = home.command(&[]);
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", &script]).envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));

@@ -180,9 +180,7 @@ fn fault_term_to_svscan_as_pid_1_stops_everything() {
 fn services_get_the_limit_on_open_files_that_svscan_was_started_with() {
     let sandbox = Sandbox::new();
     let service = Service::new(&sandbox, "scan/s", "ulimit -Sn >limit\nexec sleep 1000");
-    let path = sandbox.programs().path("svscan");
-    let started = format!("ulimit -Sn 128; exec {} scan", path.display());
-    let svscan = sandbox.start("sh", &["-c", &started]);
+    let svscan = sandbox.start("sh", &["-c", "ulimit -Sn 128; exec svscan scan"]);
     service.wait_until_it_holds("limit", "128\n");
     let limits = fs::read_to_string(format!("/proc/{}/limits", svscan.pid())).unwrap();
     let open_files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();

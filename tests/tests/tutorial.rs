@@ -157,7 +157,7 @@ fn notifying_by_mail_is_as_the_recipe_says() {
     let sendmail = folder.path().join("sendmail");
     home::executable(&sendmail, format!("#!/bin/sh\ncat >>{}\n", outbox.display()));
     let sample = bin().join("../notify/mail").canonicalize().unwrap();
-    let command = format!("#!/bin/sh\nSENDMAIL={} exec {} \"$@\"\n", sendmail.display(), sample.display());
+    let command = format!("#!/bin/sh\nSENDMAIL={} exec '{}' \"$@\"\n", sendmail.display(), sample.display());
     home::executable(&mail, command);
     let _home = execute("docs/howto/notify.md", &[("/usr/lib/skynet/notify/mail", mail.to_str().unwrap())]);
     let read = || fs::read_to_string(&outbox).unwrap();
