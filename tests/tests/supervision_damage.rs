@@ -58,6 +58,7 @@ fn fault_two_records_of_a_service_that_of_the_living_process_is_believed() {
         let service = Service::new(&sandbox, "s", "echo start >>starts; exec sleep 1000");
         let mut first = service.supervise();
         let pid = service.wait_until_up();
+        service.wait_until_it_holds("starts", "start\n");
         first.kill();
         let living = service.status().unwrap();
         let mut dead = living.clone();
