@@ -40,13 +40,16 @@ use state::lines::Lines;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tracing::{info, warn};
 use workitem::{ErrorInfo, fields};
 
 /// Where replies go.
 const REPLIES: &str = "ruote_workitems";
+
+/// The names of the signals that come.
+type Signals = UnboundedReceiver<&'static str>;
 
 /// One participant's session with its broker.
 pub struct Session<W> {
@@ -67,13 +70,6 @@ pub struct Session<W> {
     notes: control::Notes,
 }
 
-struct Signals {
-    term: Signal,
-    hup: Signal,
-    usr1: Signal,
-    int: Signal,
-}
-
 /// Runs a participant until it is told to stop. What its workers say of a workitem is in `lines`. Must be called within
 /// a tokio runtime.
 ///
@@ -85,18 +81,28 @@ pub async fn run<W: Workers + Send + 'static>(
     workers: W,
     reports: UnboundedReceiver<Report>,
 ) -> std::io::Result<()> {
-    let signals = Signals {
-        term: signal(SignalKind::terminate())?,
-        hup: signal(SignalKind::hangup())?,
-        usr1: signal(SignalKind::user_defined1())?,
-        int: signal(SignalKind::interrupt())?,
-    };
+    let signals = signals()?;
     let session = Session::new(settings, lines, workers);
     // A task like the link's: what a runtime itself waits for costs it two system calls each time that it is woken.
     match tokio::spawn(session.work(reports, signals)).await {
         Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
         _ => Ok(()),
     }
+}
+
+/// Signals are waited for elsewhere, as each of them costs the session something in each of its turns.
+fn signals() -> std::io::Result<Signals> {
+    let (tell, told) = unbounded_channel();
+    for (kind, name) in [
+        (SignalKind::terminate(), "TERM"),
+        (SignalKind::hangup(), "HUP"),
+        (SignalKind::user_defined1(), "USR1"),
+        (SignalKind::interrupt(), "INT"),
+    ] {
+        let (mut signal, tell) = (signal(kind)?, tell.clone());
+        tokio::spawn(async move { while signal.recv().await.is_some() && tell.send(name).is_ok() {} });
+    }
+    Ok(told)
 }
 
 impl<W: Workers> Session<W> {
@@ -158,13 +164,13 @@ impl<W: Workers> Session<W> {
                 self.control.due(self.born.elapsed());
                 self.tend()
             }
-            _ = signals.term.recv() => self.told_to_stop("TERM"),
-            _ = signals.hup.recv() => self.told_to_stop("HUP"),
-            _ = signals.int.recv() => self.told_to_stop("INT"),
-            _ = signals.usr1.recv() => {
-                self.tell_what_is_in_hand();
-                None
-            }
+            Some(signal) = signals.recv() => match signal {
+                "USR1" => {
+                    self.tell_what_is_in_hand();
+                    None
+                }
+                _ => self.told_to_stop(signal),
+            },
         };
         event.is_none_or(|event| self.perform(event)) && self.within_limits()
     }

@@ -1,7 +1,7 @@
 //! One connected broker: a consumer on a connection of its own, a confirming publisher on another.
 
 use crate::amqp::client::{
-    AMQPValue, Channel, Connection, Consumer, Declare, Error, FieldTable, Message, Properties, Taken,
+    AMQPValue, Channel, Connection, Consumer, Declare, Error, FieldTable, Message, Properties,
 };
 use crate::amqp::link::Options;
 use std::sync::Arc;
@@ -40,39 +40,33 @@ impl Broker {
         let opened = async {
             let replies = publishing.channel().await?;
             replies.confirm().await?;
-            replies.declare(reply_to, DURABLE, FieldTable::default()).await?;
+            declare_replies(&replies, reply_to).await?;
             Ok::<_, Error>(replies)
         };
         let replies = opened.await.map_err(|e| format!("cannot publish at {place}: {e}"))?;
         Ok(Self { replies, place, consuming: consuming.into(), publishing: publishing.into() })
     }
 
-    /// Publishes a persistent, mandatory message and waits until the broker has it.
-    ///
-    /// # Errors
-    /// [`NotSent`].
-    pub async fn publish(channel: Channel, queue: String, body: Vec<u8>) -> Result<(), NotSent> {
-        let properties = Properties::default()
-            .with_content_type("application/octet-stream".into())
-            .with_delivery_mode(PERSISTENT);
-        let key = queue.clone();
-        let message = Message { key, mandatory: true, properties, body, ..Message::default() };
-        match channel.publish(message).await {
-            Ok(Taken::Yes) => Ok(()),
-            Ok(Taken::Returned) => {
-                // Somebody has deleted it: declared again, so that the next try finds it.
-                let _ = channel.declare(&queue, DURABLE, FieldTable::default()).await;
-                Err(NotSent::Refused(format!("there was no queue {queue}")))
-            }
-            Ok(Taken::No) => Err(NotSent::Refused("the broker refused it".into())),
-            Err(e) => Err(NotSent::Lost(e.to_string())),
-        }
-    }
-
     /// Closes both connections within a time; what was not acknowledged goes back to its queue.
     pub async fn close(&self, within: Duration) {
         tokio::join!(self.consuming.close(within), self.publishing.close(within));
     }
+}
+
+/// A persistent, mandatory message to a queue.
+pub fn message(queue: &str, body: Vec<u8>) -> Message {
+    let properties = Properties::default()
+        .with_content_type("application/octet-stream".into())
+        .with_delivery_mode(PERSISTENT);
+    Message { key: queue.to_owned(), mandatory: true, properties, body, ..Message::default() }
+}
+
+/// Makes the queue that replies go to, where it is not there.
+///
+/// # Errors
+/// What the broker says.
+pub async fn declare_replies(replies: &Channel, queue: &str) -> Result<(), Error> {
+    replies.declare(queue, DURABLE, FieldTable::default()).await.map(drop)
 }
 
 impl Work {
@@ -144,14 +138,6 @@ pub async fn watch(consuming: Arc<Connection>, publishing: Arc<Connection>, opti
 /// consumers it has.
 async fn declare(connection: &Connection, queue: &str, arguments: FieldTable) -> Result<u32, Error> {
     Ok(connection.channel().await?.declare(queue, DURABLE, arguments).await?.consumers)
-}
-
-/// Why a message was not sent.
-pub enum NotSent {
-    /// The broker returned or refused it.
-    Refused(String),
-    /// The connection is gone: whether the broker has it is unknown.
-    Lost(String),
 }
 
 /// None for a classic queue: anything else would not match a queue that BOSS declared.

@@ -1,10 +1,13 @@
-//! The link: a connection that survives its broker. Its work is done by a [task](task) of its own.
+//! The link: a connection that survives its broker. Its work is done by a [task](task) of its own, but for what goes to the
+//! broker [at once](direct).
 
+mod direct;
 mod served;
 mod task;
 
 use crate::amqp::carrier::Air;
 use crate::amqp::client::Tls;
+use direct::Direct;
 use task::Task;
 use tokio::sync::mpsc;
 
@@ -100,9 +103,6 @@ pub enum Event {
 }
 
 enum Order {
-    Publish { id: u64, body: Vec<u8> },
-    Ack(Tag),
-    GiveBack(Tag),
     StopConsuming,
     Consume,
     Close,
@@ -112,6 +112,7 @@ enum Order {
 pub struct Link {
     orders: mpsc::UnboundedSender<Order>,
     events: mpsc::UnboundedReceiver<Event>,
+    direct: Direct,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -120,8 +121,9 @@ impl Link {
     pub fn open(options: Options) -> Self {
         let (orders, inbox) = mpsc::unbounded_channel();
         let (outbox, events) = mpsc::unbounded_channel();
-        let task = tokio::spawn(Task::new(options, inbox, outbox).run());
-        Self { orders, events, task }
+        let direct = Direct::default();
+        let task = tokio::spawn(Task::new(options, inbox, outbox, direct.clone()).run());
+        Self { orders, events, direct, task }
     }
 
     /// The next event.
@@ -132,17 +134,17 @@ impl Link {
     /// Publishes to the reply queue; answered by [`Event::Confirmed`] or [`Event::Refused`], or by neither
     /// when the link is lost meanwhile.
     pub fn publish(&self, id: u64, body: Vec<u8>) {
-        self.order(Order::Publish { id, body });
+        self.direct.publish(id, body);
     }
 
     /// Acknowledges a delivery.
     pub fn ack(&self, tag: Tag) {
-        self.order(Order::Ack(tag));
+        self.direct.settle(tag, |channel| channel.ack(tag.number));
     }
 
     /// Gives a delivery back to its queue.
     pub fn give_back(&self, tag: Tag) {
-        self.order(Order::GiveBack(tag));
+        self.direct.settle(tag, |channel| channel.give_back(tag.number));
     }
 
     /// Takes no more from the queue, now and after every reconnection.

@@ -94,6 +94,10 @@ class Host(object):
         """`keep(id, level, bytes)` keeps what is said for a workitem in hand."""
         _log.keep(keep)
 
+    def set_writer(self, write):
+        """`write(value)` gives the JSON of a workitem, or None where that is unusual."""
+        _reply.write = write
+
     def versions(self):
         """What the handler runs on: the interpreter, and the packages it has imported that say their version."""
         found = {"python": "%s, %s" % (sys.version.split()[0], sys.executable)}

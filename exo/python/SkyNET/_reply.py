@@ -8,6 +8,9 @@ _DEEP = 900
 # So many steps of a path are shown.
 _SHOWN = 8
 
+#: The extension's writer of what is not unusual, for which it returns None.
+write = None
+
 
 def body(wid, fei=None):
     """What is sent. Where the workitem came with a fei, that is sent, whatever the handler did to it. An empty error is
@@ -21,6 +24,9 @@ def body(wid, fei=None):
         workitem = dict(workitem, fei=fei)
     if workitem.get("error", True) is not None and not workitem.get("error", True):
         workitem = {key: value for key, value in workitem.items() if key != "error"}
+    text = write(workitem) if write is not None else None
+    if text is not None:
+        return text
     try:
         return numbers.dumps(workitem, wid._spelled).encode("ascii")
     except (TypeError, ValueError, RecursionError) as e:

@@ -5,6 +5,7 @@
 //! interpreter lock; orders and reports cross on channels, one each way for a workitem.
 
 mod control;
+mod json;
 mod publish;
 
 use config::Settings;
@@ -34,6 +35,8 @@ const TIDY: Duration = Duration::from_secs(5);
 fn _skynet(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(run, module)?)?;
     module.add_function(wrap_pyfunction!(publish::send, module)?)?;
+    module.add_function(wrap_pyfunction!(json::loads, module)?)?;
+    module.add_function(wrap_pyfunction!(json::dumps, module)?)?;
     module.add_class::<Publisher>()
 }
 
@@ -63,6 +66,7 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     host.call_method1(py, "set_progress", (board.clone(),))?;
     let keeping = Keeping::new(Arc::clone(&lines));
     host.call_method1(py, "set_keeper", (keeping.clone(),))?;
+    host.call_method1(py, "set_writer", (wrap_pyfunction!(json::dumps, py)?,))?;
     let versions = host.call_method0(py, "versions")?.extract(py)?;
     let hands = Hands::new(orders, host.clone_ref(py), board.clone(), versions);
     for _ in 0..others {
@@ -203,7 +207,9 @@ fn call_lifecycle(py: Python<'_>, host: &Py<PyAny>, what: &str) {
 }
 
 fn handle(py: Python<'_>, host: &Py<PyAny>, job: Job) -> Outcome {
-    let body = PyBytes::new(py, &job.body);
+    // What is unusual is read in Python, which says what is wrong with it.
+    let body =
+        json::loads(py, &job.body).map_or_else(|| PyBytes::new(py, &job.body).into_any(), Bound::into_any);
     let handled = host.call_method1(py, "handle", (job.id, body, job.redelivered, job.attempt));
     handled.and_then(|result| outcome(py, &result)).unwrap_or_else(|e| {
         // The host catches what a handler raises: this is a fault of ours, and still an answer.

@@ -1,7 +1,7 @@
 //! What is asked of a channel. What is asked in one go is sent in one go: the answers come in the same order.
 
 use super::pump::Shared;
-use super::state::{Delivery, Taken};
+use super::state::{Delivery, Taken, Tell};
 use super::{Error, FieldTable, Properties};
 use amq_protocol::protocol::{AMQPClass, basic, channel, confirm, exchange, queue};
 use std::sync::Arc;
@@ -195,8 +195,18 @@ impl Channel {
     /// Why nobody knows whether the broker has it.
     pub async fn publish(&self, message: Message) -> Result<Taken, Error> {
         let (tell, taken) = oneshot::channel();
-        self.0.shared.change(|state| state.publish(self.0.id, message, tell))?;
+        // Whoever published it may have stopped waiting.
+        self.publish_and_tell(message, move |taken| drop(tell.send(taken)));
         answer(taken).await
+    }
+
+    /// Publishes a message; `tell` is called with what becomes of it, by the connection's task or at once.
+    pub fn publish_and_tell(
+        &self,
+        message: Message,
+        tell: impl FnOnce(Result<Taken, Error>) + Send + 'static,
+    ) {
+        self.0.shared.change(|state| state.publish(self.0.id, message, Tell::new(tell)));
     }
 
     /// Acknowledges a delivery. On a channel that is over the broker has it back already.

@@ -11,6 +11,7 @@ use amq_protocol::protocol::channel::{AMQPMethod as OfChannel, Close, Open};
 use amq_protocol::protocol::{AMQPClass, basic, connection};
 use channel::Channel;
 use std::collections::BTreeMap;
+use std::fmt;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A message that came.
@@ -41,6 +42,26 @@ pub enum Taken {
 
 /// Where the answer to a method goes.
 pub type Answer<T> = oneshot::Sender<Result<T, Error>>;
+
+/// Who is told what became of a message.
+pub struct Tell(Box<dyn FnOnce(Result<Taken, Error>) + Send>);
+
+impl Tell {
+    /// It is told by a call, under the state's lock.
+    pub fn new(tell: impl FnOnce(Result<Taken, Error>) + Send + 'static) -> Self {
+        Self(Box::new(tell))
+    }
+
+    fn tell(self, taken: Result<Taken, Error>) {
+        (self.0)(taken);
+    }
+}
+
+impl fmt::Debug for Tell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tell")
+    }
+}
 
 /// A connection's state.
 #[derive(Debug)]
@@ -121,10 +142,10 @@ impl State {
     }
 
     /// Sends a message on a channel that confirms, and tells what became of it.
-    ///
-    /// # Errors
-    /// As [`State::ask`].
-    pub fn publish(&mut self, id: u16, message: Message, tell: Answer<Taken>) -> Result<(), Error> {
+    pub fn publish(&mut self, id: u16, message: Message, tell: Tell) {
+        if let Err(why) = self.channel(id) {
+            return tell.tell(Err(why));
+        }
         let frame_max = self.agreed.frame_max;
         let Message { exchange, key, mandatory, properties, body } = message;
         let publish = basic::Publish {
@@ -133,10 +154,10 @@ impl State {
             mandatory,
             immediate: false,
         };
-        self.channel(id)?;
         put_message(&mut self.out, id, publish, properties, &body, frame_max);
-        self.channel(id)?.published(key, body, tell);
-        Ok(())
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.published(key, body, tell);
+        }
     }
 
     /// Sends a method that is not answered; on a channel that is over there is nothing to be said.

@@ -1,16 +1,17 @@
 //! A connected time: the broker, what is being sent, and what seldom happens.
 
+use super::direct::{Direct, Open, Unsent};
 use super::task::End;
-use super::{Options, Tag};
-use crate::amqp::broker::{Broker, NotSent, Unwell, Work, watch};
+use super::{Event, Options};
+use crate::amqp::broker::{Broker, Unwell, Work, watch};
 use crate::amqp::carrier::Air;
-use crate::amqp::client::{Channel, Connection};
+use crate::amqp::client::Connection;
 use crate::rpc::Broken;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 /// A consumer that does not last so long is not opened again and again at full speed.
@@ -20,7 +21,9 @@ const LASTING: Duration = Duration::from_secs(1);
 pub struct Served {
     pub broker: Broker,
     pub work: Option<Work>,
-    pub sending: FuturesUnordered<BoxFuture<'static, (u64, Result<(), NotSent>)>>,
+    /// Messages that were not taken.
+    pub unsent: mpsc::UnboundedReceiver<Unsent>,
+    direct: Direct,
     pub rare: FuturesUnordered<BoxFuture<'static, Rare>>,
     /// Why our consumer is being opened again.
     pub reopening: Option<String>,
@@ -38,6 +41,8 @@ pub enum Rare {
     Unwell(Unwell),
     /// The work queue is consumed from again, on a new channel, or cannot be.
     Reopened(Result<Work, String>),
+    /// The reply queue was not there for a message, and has been looked after.
+    Declared(u64),
     /// AIR can be carried, or cannot.
     Air(Result<Air, Broken>),
     /// The broker takes no messages, and why; or takes them again.
@@ -45,8 +50,23 @@ pub enum Rare {
 }
 
 impl Served {
-    /// Connected just now.
-    pub fn new(broker: Broker, work: Option<Work>, options: &Options) -> Self {
+    /// Connected just now. Who hears of confirms: `outbox`.
+    pub fn new(
+        broker: Broker,
+        work: Option<Work>,
+        epoch: u32,
+        options: &Options,
+        direct: Direct,
+        outbox: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        let (tell, unsent) = mpsc::unbounded_channel();
+        direct.set(Some(Open {
+            replies: broker.replies.clone(),
+            reply_to: options.reply_to.clone(),
+            work: work.as_ref().map(|work| (epoch, work.channel().clone())),
+            outbox,
+            unsent: tell,
+        }));
         let (consuming, publishing) = (Arc::clone(&broker.consuming), Arc::clone(&broker.publishing));
         let rare = FuturesUnordered::new();
         rare.push(gone(&consuming));
@@ -57,7 +77,8 @@ impl Served {
         let served = Self {
             broker,
             work,
-            sending: FuturesUnordered::new(),
+            unsent,
+            direct,
             rare,
             reopening: None,
             ended: false,
@@ -67,17 +88,13 @@ impl Served {
         served
     }
 
-    /// The channel to settle a delivery on; `None` for one of an earlier channel, which the broker has back.
-    pub fn channel(&self, epoch: u32, tag: Tag) -> Option<&Channel> {
-        self.work.as_ref().filter(|_| tag.epoch == epoch).map(Work::channel)
-    }
-
     /// Begins to consume again, on a new channel, where the connection is still there.
     pub fn reopen(&mut self, reason: String, options: &Options) -> Option<End> {
         if !self.broker.consuming.is_connected() || self.reopening.is_some() {
             return Some(End::Lost(reason));
         }
         self.work = None;
+        self.direct.set_work(None);
         self.reopening = Some(reason);
         let wait = LASTING.saturating_sub(self.opened.elapsed());
         let opening = Work::open(Arc::clone(&self.broker.consuming), options.clone());
@@ -90,7 +107,8 @@ impl Served {
     }
 
     /// It is consumed from again; returns why that had ended.
-    pub fn reopened(&mut self, work: Work) -> String {
+    pub fn reopened(&mut self, work: Work, epoch: u32) -> String {
+        self.direct.set_work(Some((epoch, work.channel().clone())));
         self.work = Some(work);
         self.ended = false;
         self.opened = Instant::now();
@@ -110,6 +128,12 @@ impl Served {
             }
         };
         self.rare.push(heard.boxed());
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.direct.set(None);
     }
 }
 

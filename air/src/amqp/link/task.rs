@@ -1,9 +1,10 @@
 //! The task of a link: connected as often as it can be, it carries out orders and tells what happens.
 
+use super::direct::{Direct, Unsent};
 use super::served::{Rare, Served, look_after};
 use super::{Event, Options, Order, Tag};
-use crate::amqp::broker::{Broker, NotSent, Unwell, Work};
-use crate::amqp::client;
+use crate::amqp::broker::{Broker, Unwell, Work, declare_replies};
+use crate::amqp::client::{self, Taken};
 use crate::backoff::Backoff;
 use crate::rpc::Broken;
 use futures_util::StreamExt;
@@ -28,6 +29,7 @@ pub struct Task {
     options: Options,
     inbox: mpsc::UnboundedReceiver<Order>,
     outbox: mpsc::UnboundedSender<Event>,
+    direct: Direct,
     epoch: u32,
     consuming: bool,
     /// The reasons of this absence that were told.
@@ -48,8 +50,9 @@ impl Task {
         options: Options,
         inbox: mpsc::UnboundedReceiver<Order>,
         outbox: mpsc::UnboundedSender<Event>,
+        direct: Direct,
     ) -> Self {
-        Self { options, inbox, outbox, epoch: 0, consuming: true, said: HashSet::new() }
+        Self { options, inbox, outbox, direct, epoch: 0, consuming: true, said: HashSet::new() }
     }
 
     /// Ends when it is told to close.
@@ -119,14 +122,12 @@ impl Task {
         }
     }
 
-    /// An order while there is no connection. Deliveries are the broker's again, and what was to be published
-    /// is ordered again after the next [`Event::Connected`]. True = close.
+    /// An order while there is no connection. True = close.
     fn idle_order(&mut self, order: Option<Order>) -> bool {
         match order {
             Some(Order::StopConsuming) => self.consuming = false,
             Some(Order::Consume) => self.consuming = true,
             Some(Order::Close) | None => return true,
-            Some(Order::Publish { .. } | Order::Ack(_) | Order::GiveBack(_)) => {}
         }
         false
     }
@@ -134,11 +135,10 @@ impl Task {
     async fn serve(&mut self, broker: Broker, work: Option<Work>) -> End {
         self.epoch += 1;
         self.said.clear();
-        self.emit(Event::Connected {
-            place: broker.place.clone(),
-            product: broker.publishing.product.clone(),
-        });
-        let mut served = Served::new(broker, work, &self.options);
+        let (place, product) = (broker.place.clone(), broker.publishing.product.clone());
+        let (direct, outbox) = (self.direct.clone(), self.outbox.clone());
+        let mut served = Served::new(broker, work, self.epoch, &self.options, direct, outbox);
+        self.emit(Event::Connected { place, product });
         if !self.consuming
             && let Some(work) = &served.work
         {
@@ -149,7 +149,7 @@ impl Task {
             let end = tokio::select! {
                 // After its cancellation too: what was on its way goes back.
                 delivery = next(&mut served.work), if !served.ended => self.delivered(&mut served, delivery),
-                Some((id, sent)) = served.sending.next() => self.sent(id, sent),
+                Some(unsent) = served.unsent.recv() => self.unsent(&mut served, unsent),
                 order = self.inbox.recv() => self.obey(&mut served, order).await,
                 Some(rare) = served.rare.next() => self.rare(&mut served, rare),
             };
@@ -183,48 +183,37 @@ impl Task {
         }
     }
 
-    fn sent(&self, id: u64, sent: Result<(), NotSent>) -> Option<End> {
-        match sent {
-            Ok(()) => self.emit(Event::Confirmed { id }),
-            Err(NotSent::Refused(reason)) => self.emit(Event::Refused { id, reason }),
-            Err(NotSent::Lost(reason)) => return Some(End::Lost(reason)),
+    fn unsent(&self, served: &mut Served, (id, why): Unsent) -> Option<End> {
+        match why {
+            Ok(Taken::Yes) => self.emit(Event::Confirmed { id }),
+            Ok(Taken::No) => self.emit(Event::Refused { id, reason: "the broker refused it".into() }),
+            Ok(Taken::Returned) => {
+                let (channel, queue) = (served.broker.replies.clone(), self.options.reply_to.clone());
+                let declared = async move { declare_replies(&channel, &queue).await };
+                served.rare.push(declared.map(move |_| Rare::Declared(id)).boxed());
+            }
+            Err(e) => return Some(End::Lost(e.to_string())),
         }
         None
     }
 
     async fn obey(&mut self, served: &mut Served, order: Option<Order>) -> Option<End> {
         match order {
-            None | Some(Order::Close) => return Some(End::Closed),
-            Some(Order::Publish { id, body }) => {
-                let (channel, queue) = (served.broker.replies.clone(), self.options.reply_to.clone());
-                let sending = Broker::publish(channel, queue, body).map(move |sent| (id, sent));
-                served.sending.push(sending.boxed());
-            }
-            Some(Order::Ack(tag)) => {
-                if let Some(channel) = served.channel(self.epoch, tag) {
-                    channel.ack(tag.number);
-                }
-            }
-            Some(Order::GiveBack(tag)) => {
-                if let Some(channel) = served.channel(self.epoch, tag) {
-                    channel.give_back(tag.number);
-                }
-            }
+            None | Some(Order::Close) => Some(End::Closed),
             Some(Order::Consume) => {
                 self.consuming = true;
-                return served.reopen("was not consuming for a while".into(), &self.options);
+                served.reopen("was not consuming for a while".into(), &self.options)
             }
             Some(Order::StopConsuming) => {
                 self.consuming = false;
                 let work = served.work.as_ref()?;
-                return match timeout(SOON, work.cancel()).await {
+                match timeout(SOON, work.cancel()).await {
                     Ok(Ok(())) => None,
                     Ok(Err(e)) => served.reopen(e.to_string(), &self.options),
                     Err(_) => Some(End::Lost("the broker does not answer".into())),
-                };
+                }
             }
         }
-        None
     }
 
     fn rare(&mut self, served: &mut Served, rare: Rare) -> Option<End> {
@@ -239,12 +228,16 @@ impl Task {
             }
             Rare::Reopened(Ok(work)) => {
                 self.epoch += 1;
-                let reason = served.reopened(work);
+                let reason = served.reopened(work, self.epoch);
                 self.emit(Event::Reopened { reason });
             }
             Rare::Reopened(Err(why)) => {
                 let reason = served.reopening.take().unwrap_or_default();
                 return Some(End::Lost(format!("{reason}; {why}")));
+            }
+            Rare::Declared(id) => {
+                let reason = format!("there was no queue {}", self.options.reply_to);
+                self.emit(Event::Refused { id, reason });
             }
             Rare::Air(Ok(air)) => self.emit(Event::Air(air)),
             Rare::Air(Err(Broken(reason))) => self.emit(Event::NoAir { reason }),

@@ -1,6 +1,6 @@
 //! One channel: who waits for an answer or a confirm, who listens, and the message that is coming in.
 
-use super::{Answer, Delivery, Taken};
+use super::{Answer, Delivery, Taken, Tell};
 use crate::amqp::client::frames::put_method;
 use crate::amqp::client::{Error, Properties};
 use amq_protocol::frame::AMQPContentHeader;
@@ -31,7 +31,7 @@ struct Unconfirmed {
     key: String,
     body: Vec<u8>,
     returned: bool,
-    tell: Answer<Taken>,
+    tell: Tell,
 }
 
 /// A message of which not everything has come.
@@ -58,7 +58,7 @@ impl Channel {
     }
 
     /// A message is sent; who is told what becomes of it.
-    pub fn published(&mut self, key: String, body: Vec<u8>, tell: Answer<Taken>) {
+    pub fn published(&mut self, key: String, body: Vec<u8>, tell: Tell) {
         self.published += 1;
         self.unconfirmed.insert(self.published, Unconfirmed { key, body, returned: false, tell });
     }
@@ -189,8 +189,7 @@ impl Channel {
         };
         for message in confirmed.into_values() {
             let taken = if message.returned && taken == Taken::Yes { Taken::Returned } else { taken };
-            // Whoever published it may have stopped waiting.
-            let _ = message.tell.send(Ok(taken));
+            message.tell.tell(Ok(taken));
         }
     }
 
@@ -200,7 +199,7 @@ impl Channel {
             let _ = asking.send(Err(why.clone()));
         }
         for message in std::mem::take(&mut self.unconfirmed).into_values() {
-            let _ = message.tell.send(Err(why.clone()));
+            message.tell.tell(Err(why.clone()));
         }
         self.consumers.clear();
         self.arriving = None;

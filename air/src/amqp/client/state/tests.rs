@@ -30,7 +30,7 @@ fn open(state: &mut State) -> u16 {
 fn publish(state: &mut State, id: u16, body: &[u8]) -> oneshot::Receiver<Result<Taken, Error>> {
     let (tell, taken) = oneshot::channel();
     let message = Message { key: "q".into(), mandatory: true, body: body.to_vec(), ..Message::default() };
-    state.publish(id, message, tell).unwrap();
+    state.publish(id, message, Tell::new(|taken| tell.send(taken).unwrap()));
     taken
 }
 
