@@ -201,8 +201,8 @@ fn fault_no_processes_for_supervise_it_goes_on_trying_and_hears_letters() {
     let sandbox = Sandbox::new();
     let service = Service::sleeper(&sandbox, "s");
     let uid = 54_321;
-    give(&sandbox, "s", uid);
     let Some(command) = stranger(&sandbox, uid, "supervise", &["s"]) else { return };
+    give(&sandbox, "s", uid);
     let mut supervise = sandbox.spawn(command);
     supervise.wait_until_it_says("supervise: warning: unable to fork for s: temporary failure\n");
     service.svc("-d");
@@ -222,8 +222,8 @@ fn fault_no_processes_for_svscan_the_limit_is_named_and_it_goes_on_trying() {
     let sandbox = Sandbox::new();
     let service = Service::sleeper(&sandbox, "scan/s");
     let uid = 54_322;
-    ["scan", "scan/s"].iter().for_each(|path| give(&sandbox, path, uid));
     let Some(command) = stranger(&sandbox, uid, "svscan", &["scan"]) else { return };
+    ["scan", "scan/s"].iter().for_each(|path| give(&sandbox, path, uid));
     let mut svscan = sandbox.spawn(command);
     let said = "svscan: warning: unable to start supervise s: temporary failure (limit: 1 processes of this user, \
                 ulimit -u; or pids.max, kernel.pid_max)\n";

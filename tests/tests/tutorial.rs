@@ -114,7 +114,8 @@ fn run(home: &Home, line: &str) -> Vec<String> {
     command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin().canonicalize().unwrap().display()));
     command.env("HOME", home.folder.path()).env("SKYNET_HOME", home.root());
     let done = command.current_dir(home.folder.path()).stdin(Stdio::null()).output().unwrap();
-    let mut found: Vec<_> = String::from_utf8_lossy(&done.stdout).lines().map(str::to_owned).collect();
+    let said = String::from_utf8_lossy(&done.stdout);
+    let mut found: Vec<_> = said.lines().filter(|line| !home::is_progress(line)).map(str::to_owned).collect();
     if !done.status.success() {
         found.push(format!("[exit code {}]", done.status.code().unwrap_or(-1)));
     }

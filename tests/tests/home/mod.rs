@@ -178,13 +178,21 @@ pub struct Process {
     pub words: String,
 }
 
-/// Waits for the end of a command.
+/// Whether a line says what is waited for: where there is no terminal, after five seconds.
+pub fn is_progress(line: &str) -> bool {
+    line.starts_with("waiting for ") || line.starts_with("waiting until ")
+}
+
+/// Waits for the end of a command. What it says is without progress, of which there is some on a slow machine only.
 pub fn finish(child: Child) -> Done {
     let output = child.wait_with_output().unwrap();
     Done {
         code: output.status.code(),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr)
+            .split_inclusive('\n')
+            .filter(|line| !is_progress(line))
+            .collect(),
     }
 }
 
