@@ -46,7 +46,7 @@ pub fn send(dir: &Path, letters: &[u8]) -> io::Result<()> {
 /// supervise says that it is wrong and cannot be replaced.
 pub fn status(dir: &Path) -> io::Result<Status> {
     let bad = |words| io::Error::new(io::ErrorKind::InvalidData, words);
-    let mut file = fs::File::open(within(dir, names::STATUS))?;
+    let mut file = fs::File::from(open_nonblocking(&within(dir, names::STATUS), OFlag::O_RDONLY)?);
     // Given back when the file is closed. A file system without locks: nobody can say there that it is stale.
     if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
         return Err(bad("stale"));

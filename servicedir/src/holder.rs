@@ -17,11 +17,10 @@ use unix::process::Identity;
 /// Writes this process into the lock file that it holds.
 ///
 /// # Errors
-/// What looking at /proc or writing reports; the file then tells of nobody, or of a supervise that is gone.
-pub fn record(lock: &File) -> io::Result<()> {
-    let line = line(&Identity::own()?);
+/// What writing reports; the file then tells of nobody, or of a supervise that is gone.
+pub fn record(lock: &File, own: &Identity) -> io::Result<()> {
     // Over the line that is there: a full disk has room for no other.
-    lock.write_all_at(line.as_bytes(), 0)
+    lock.write_all_at(line(own).as_bytes(), 0)
 }
 
 /// Where a kept status begins; a line is shorter.
@@ -51,7 +50,7 @@ pub fn drop_kept(lock: &File) -> io::Result<()> {
 
 /// The status that is kept in the lock file of `dir`, as far as that is to be believed.
 pub fn kept(dir: &Path) -> Option<Status> {
-    let bytes = is_ours(dir, &[".", names::SUPERVISE, names::LOCK])
+    let bytes = is_ours(dir, &[names::LOCK, names::SUPERVISE, "."])
         .then(|| fs::read(dir.join(names::LOCK)).ok())??;
     Status::from_bytes(bytes.get(STATUS_AT as usize..)?)
 }
@@ -121,7 +120,7 @@ mod tests {
         let other = line(&Identity { pid: 1, ..Identity::own().unwrap() });
         lock.write_all_at(format!("{other}and much more\n").as_bytes(), 0).unwrap();
         fcntl(&lock, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW)).unwrap();
-        record(&lock).unwrap();
+        record(&lock, &Identity::own().unwrap()).unwrap();
         let mut bytes = [0; 200];
         let length = lock.read_at(&mut bytes, 0).unwrap();
         assert_eq!(parse(&bytes[..length]), Some(Identity::own().unwrap()));

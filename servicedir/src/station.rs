@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use unix::fds::open_nonblocking;
+use unix::process::Identity;
 
 /// What could not be done with which file, as daemontools says it: `unable to acquire supervise/lock`.
 #[derive(Debug)]
@@ -59,11 +60,11 @@ impl Unwritten {
 }
 
 impl Station {
-    /// Takes the service directory that is the working directory.
+    /// Takes the service directory that is the working directory, for this process.
     ///
     /// # Errors
     /// What could not be made, opened or locked; the lock of another supervise shows as EAGAIN.
-    pub fn open() -> Result<Self, Trouble> {
+    pub fn open(own: Option<&Identity>) -> Result<Self, Trouble> {
         // Where it cannot be made there is no lock in it, which is said as daemontools says it.
         let _ = make_folder();
         let lock = private(names::LOCK).and_then(acquire).map_err(|error| Trouble {
@@ -73,7 +74,7 @@ impl Station {
         })?;
         // Without it (the disk was full before there was any) a new svscan looks at us every few seconds instead of
         // waiting for our end.
-        let _ = holder::record(&lock);
+        let _ = own.map(|own| holder::record(&lock, own));
         make_fifo(names::CONTROL)?;
         let control = open_fifo(names::CONTROL, OFlag::O_RDONLY)?;
         let control_writer = open_fifo(names::CONTROL, OFlag::O_WRONLY)?;
@@ -86,6 +87,17 @@ impl Station {
             lock,
             stale: None,
         })
+    }
+
+    /// What an earlier supervise left, the newest first: the status that its lock file keeps, and the one in its place; as
+    /// far as they may be believed when they say which process to signal: the directory, `supervise/` and the file must
+    /// be ours, and nobody else may write them.
+    pub fn left(&self) -> impl Iterator<Item = Status> + use<> {
+        let dir = Path::new(".");
+        let kept = self.kept.get().then(|| holder::kept(dir)).flatten();
+        // The file that may not be there comes first.
+        let in_place = holder::is_ours(dir, &[names::STATUS, names::SUPERVISE, "."]);
+        kept.into_iter().chain(in_place.then(|| client::status(dir).ok()).flatten())
     }
 
     /// The control letters that have arrived, at most as many as `buffer` holds; empty when there are none.
@@ -148,16 +160,6 @@ impl Station {
             self.stale = lock.and_then(Result::ok);
         }
     }
-}
-
-/// What an earlier supervise left in the working directory, the newest first: the status that its lock file keeps, and
-/// the one in its place; as far as they may be believed when they say which process to signal: the directory,
-/// `supervise/` and the file must be ours, and nobody else may write them.
-pub fn left() -> impl Iterator<Item = Status> {
-    let dir = Path::new(".");
-    let in_place =
-        || holder::is_ours(dir, &[".", names::SUPERVISE, names::STATUS]).then(|| client::status(dir).ok());
-    holder::kept(dir).into_iter().chain(in_place().flatten())
 }
 
 /// Makes `supervise/`, or the folder that a dangling link of that name points to (Debian's packages link it

@@ -2,7 +2,7 @@
 
 use crate::machine::{Moment, Script, Stage, State, Then};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use servicedir::station;
+use servicedir::station::Station;
 use servicedir::status::{self, Status};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -89,8 +89,8 @@ impl Child {
 
 /// What an earlier supervise left that can be trusted, belongs to this boot, and was written by one that was killed:
 /// one that ended as told to leaves nothing to go on with. With the child that still runs; where none does, the newest.
-pub fn legacy(boot_id: Option<[u8; 16]>) -> Option<(Status, Option<Child>)> {
-    let mut records: Vec<_> = station::left().map(|status| (Child::adopt(&status), status)).collect();
+pub fn legacy(station: &Station, boot_id: Option<[u8; 16]>) -> Option<(Status, Option<Child>)> {
+    let mut records: Vec<_> = station.left().map(|status| (Child::adopt(&status), status)).collect();
     records.sort_by_key(|(child, _)| child.is_none());
     let (child, status) = records.into_iter().next()?;
     let before = status.more.as_ref()?.supervise?;

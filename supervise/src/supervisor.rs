@@ -70,7 +70,8 @@ impl Supervisor {
             Err(e) if e.kind() == ErrorKind::NotFound => false,
             Err(e) => return Err(fatal("stat", names::DOWN, &e)),
         };
-        let station = Station::open().map_err(|t| Fatal(t.sentence(name)))?;
+        let own = Identity::own().ok();
+        let station = Station::open(own.as_ref()).map_err(|t| Fatal(t.sentence(name)))?;
         let errand = std::env::var_os(errand::VARIABLE).and_then(|value| Errand::parse(&value));
         if errand.is_some_and(|errand| !errand.svscan_lives()) {
             return Ok(None);
@@ -87,7 +88,7 @@ impl Supervisor {
             reading: None,
             notifier: Notifier::default(),
             saying: Saying::default(),
-            own: Identity::own().ok(),
+            own,
             since: Tai64n::now(),
             ready_since: None,
             last_exit: None,
@@ -102,7 +103,8 @@ impl Supervisor {
 
     /// Goes on where an earlier supervise was killed: with its child, if that lives, and with what was wanted.
     fn inherit(&mut self) {
-        let Some((status, child)) = child::legacy(self.own.map(|own| own.boot_id)) else { return };
+        let boot_id = self.own.map(|own| own.boot_id);
+        let Some((status, child)) = child::legacy(&self.station, boot_id) else { return };
         let more = status.more.as_ref();
         self.last_exit = more.and_then(|more| more.last_exit);
         match child {

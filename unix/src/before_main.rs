@@ -3,7 +3,7 @@
 //!
 //! The runtime ignores SIGPIPE and opens /dev/null in place of closed standard descriptors. A wrapper that is to
 //! change one thing only (a limit, a variable, the user) must hand on both as they were. A function in
-//! `.init_array` looks before the runtime does; glibc gives it the arguments, whose memory is what ps(1) shows.
+//! `.init_array` looks before the runtime does; glibc (not musl) gives it the arguments, whose memory is what ps(1) shows.
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 use std::ffi::{CStr, c_char, c_int};
@@ -15,7 +15,8 @@ static WAS_CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 static LAST_ARGUMENT: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 
 #[used]
-// SAFETY: glibc calls what stands in .init_array once, before main, with argc, argv and envp.
+// SAFETY: libc calls what stands in .init_array once, before main; glibc with argc, argv and envp, which are read there
+// only.
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn(c_int, *const *mut c_char, *const *mut c_char) = look;
 
@@ -29,6 +30,9 @@ extern "C" fn look(argc: c_int, argv: *const *mut c_char, _envp: *const *mut c_c
     for (fd, closed) in (0..).zip(&WAS_CLOSED) {
         // SAFETY: F_GETFD takes integers only.
         closed.store(unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1, Ordering::Relaxed);
+    }
+    if cfg!(not(target_env = "gnu")) {
+        return;
     }
     if let Some(last) = usize::try_from(argc).ok().and_then(|count| count.checked_sub(1)) {
         // SAFETY: argv has argc entries, which live as long as the process.
@@ -60,7 +64,8 @@ pub struct LastArgument {
 }
 
 impl LastArgument {
-    /// Takes it: there is one, and it can be taken once. `None` when the process has no arguments at all.
+    /// Takes it: there is one, and it can be taken once. `None` when the process has no arguments at all, or is not
+    /// linked with glibc.
     pub fn take() -> Option<Self> {
         let start = LAST_ARGUMENT.swap(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: not null, it is the last entry of argv: a string that lives as long as the process.

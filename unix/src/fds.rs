@@ -1,7 +1,7 @@
 //! Descriptors: pipes that no child inherits, FIFOs, inherited descriptors.
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open, openat, readlinkat};
+use nix::fcntl::{AT_FDCWD, FcntlArg, FdFlag, OFlag, fcntl, open, openat, readlinkat};
 use nix::sys::stat::Mode;
 use std::fmt::Display;
 use std::io;
@@ -63,7 +63,8 @@ pub fn end_of_pipe(whole: impl AsFd, flags: OFlag) -> io::Result<OwnedFd> {
 /// # Errors
 /// What `open` reports; ENXIO where a FIFO that is opened for writing has no reader.
 pub fn open_nonblocking(path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
-    Ok(open(path, flags | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty())?)
+    // musl's open sets close-on-exec once more, by a call of its own.
+    Ok(openat(AT_FDCWD, path, flags | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
 /// The same open file as `fd`, in a descriptor of at least this number and closed on exec, so that low numbers are free

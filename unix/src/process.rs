@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time::{ClockId, clock_gettime};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -60,7 +60,10 @@ pub fn parent() -> i32 {
 /// # Errors
 /// What reading /proc reports.
 pub fn start_time(pid: i32) -> io::Result<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat"))?;
+    // One read brings all of it, as long as it may be: 52 numbers of at most 20 digits, and a name of 64 bytes.
+    let mut buffer = [0; 2048];
+    let length = fs::File::open(format!("/proc/{pid}/stat"))?.read(&mut buffer)?;
+    let stat = &buffer[..length];
     let bad = || io::Error::new(io::ErrorKind::InvalidData, "cannot parse /proc/PID/stat");
     // The name, field 2, may hold anything, blanks and parentheses too: count from its last parenthesis.
     let end = stat.iter().rposition(|&c| c == b')').ok_or_else(bad)?;
@@ -80,7 +83,8 @@ pub fn boot_ticks() -> u64 {
 /// # Errors
 /// What reading /proc reports.
 pub fn boot_id() -> io::Result<[u8; 16]> {
-    let text = fs::read("/proc/sys/kernel/random/boot_id")?;
+    let mut text = [0; 36];
+    fs::File::open("/proc/sys/kernel/random/boot_id")?.read_exact(&mut text)?;
     let mut id = [0; 16];
     let digits = text.iter().filter_map(|&c| char::from(c).to_digit(16));
     for (i, digit) in digits.take(32).enumerate() {
