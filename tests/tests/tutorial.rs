@@ -134,8 +134,16 @@ fn the_tutorial_does_what_it_says() {
 }
 
 #[test]
-fn another_language_instances_history_crashes_and_daemontools_are_as_their_recipes_say() {
-    for name in ["another-language", "instances", "history", "debug-a-crash", "from-daemontools"] {
+fn the_recipes_that_need_nothing_but_a_home_are_as_they_say() {
+    let names = [
+        "another-language",
+        "instances",
+        "history",
+        "debug-a-crash",
+        "from-daemontools",
+        "from-the-original",
+    ];
+    for name in names {
         execute_to_the_end(&format!("docs/howto/{name}.md"), &[]);
     }
 }
