@@ -71,22 +71,38 @@ pub struct LiveFile {
 }
 
 impl LiveFile {
-    /// The file of this process in a state folder. Takes over from those of processes that have ended.
+    /// The file of this process in a state folder, with `own` in it. Takes over from those of processes that have
+    /// ended: they go once their counts stand in ours, so that whoever is killed here loses none.
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn open(state: &Path) -> io::Result<Self> {
+    pub fn open(state: &Path, own: &Live) -> io::Result<Self> {
         let dir = state.join("live");
         fs::create_dir_all(&dir)?;
-        let mut before = (0, 0);
-        for (path, live) in read_files(&dir).into_iter().filter(|(_, live)| live.is_over()) {
+        let pid = std::process::id();
+        let (path, new) = (dir.join(format!("{pid}.json")), dir.join(format!(".{pid}.json")));
+        let mut file = Self { path, new, before: (0, 0) };
+        let over: Vec<_> = read_files(&dir).into_iter().filter(|(_, live)| live.is_over()).collect();
+        for (_, live) in &over {
+            file.before = (file.before.0 + live.done, file.before.1 + live.failed);
+        }
+        let counted = |file: &Self| Live { done: file.before.0, failed: file.before.1, ..own.clone() };
+        if file.write(&counted(&file)).is_err() {
+            // A full disk: theirs stay, for the next that starts.
+            file.before = (0, 0);
+            return Ok(file);
+        }
+        let all = file.before;
+        for (path, live) in over.iter().filter(|(path, _)| *path != file.path) {
             // Another that starts at the same time may have it already.
-            if fs::remove_file(path).is_ok() {
-                before = (before.0 + live.done, before.1 + live.failed);
+            if fs::remove_file(path).is_err() {
+                file.before = (file.before.0 - live.done, file.before.1 - live.failed);
             }
         }
-        let pid = std::process::id();
-        Ok(Self { path: dir.join(format!("{pid}.json")), new: dir.join(format!(".{pid}.json")), before })
+        if file.before != all {
+            file.write(&counted(&file))?;
+        }
+        Ok(file)
     }
 
     /// Writes it.
@@ -127,9 +143,10 @@ mod tests {
     fn what_a_process_does_can_be_read_while_it_lives_and_no_longer() {
         let state = tempfile::tempdir().unwrap();
         assert_eq!(read(state.path()), []);
-        let file = LiveFile::open(state.path()).unwrap();
+        let own = Live { process: Process::own(), since: 5, ..Live::default() };
+        let file = LiveFile::open(state.path(), &own).unwrap();
         let in_flight = vec![InFlight { sid: "0!s!w".into(), wfid: "w".into(), since: 7, attempt: 1 }];
-        let live = Live { process: Process::own(), since: 5, in_flight, done: 3, ..Live::default() };
+        let live = Live { in_flight, done: 3, ..own.clone() };
         file.write(&live).unwrap();
         assert_eq!(read(state.path()), std::slice::from_ref(&live));
         let gone = Live { process: Process { started: 1, ..Process::own() }, failed: 2, ..live.clone() };
@@ -137,11 +154,16 @@ mod tests {
         fs::write(&left, serde_json::to_vec(&gone).unwrap()).unwrap();
         fs::write(state.path().join("live/2.json"), "{").unwrap();
         assert_eq!(read(state.path()).len(), 1);
-        let second = LiveFile::open(state.path()).unwrap();
-        assert!(!left.exists() && second.before == (3, 2), "the next that starts goes on: {second:?}");
         file.write(&Live { ended: true, ..live }).unwrap();
-        assert_eq!(read(state.path()), []);
-        assert_eq!(LiveFile::open(state.path()).unwrap().before, (3, 0));
-        assert_eq!(LiveFile::open(state.path()).unwrap().before, (0, 0), "each is counted once");
+        let second = LiveFile::open(state.path(), &own).unwrap();
+        assert!(!left.exists() && second.before == (6, 2), "the next that starts goes on: {second:?}");
+        let now = read(state.path());
+        assert!(
+            now.len() == 1 && (now[0].done, now[0].failed) == (6, 2),
+            "at once: it may be killed: {now:?}"
+        );
+        let third = Live { process: Process { started: 1, ..Process::own() }, ..now[0].clone() };
+        second.write(&third).unwrap();
+        assert_eq!(LiveFile::open(state.path(), &own).unwrap().before, (6, 2), "each is counted once");
     }
 }

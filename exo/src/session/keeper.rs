@@ -60,11 +60,25 @@ impl Keeper {
         let sayer = name.clone();
         let say = Box::new(move |line: String| warn!("{sayer}: {line}"));
         let history = Writer::start(folder, settings.history_keep, say);
-        let live = LiveFile::open(folder);
+        let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+        let (host, since) = (host.unwrap_or_default(), moment::now());
+        let words = "not consuming: not connected yet".to_owned();
+        let state = State { consuming: false, since, words };
+        let own = Live {
+            participant: name.clone(),
+            host: host.clone(),
+            process: Process::own(),
+            since,
+            written: since,
+            queue: settings.queue.clone(),
+            state: state.words.clone(),
+            consuming_since: since,
+            ..Live::default()
+        };
+        let live = LiveFile::open(folder, &own);
         if let Err(e) = history.as_ref().map(drop).and(live.as_ref().map(drop)) {
             warn!("{name}: cannot write status and history in {}: {e}; work goes on", folder.display());
         }
-        let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
         Self {
             queue: settings.queue.clone(),
             journal: Journal::new(folder, settings.journal_sync),
@@ -76,13 +90,9 @@ impl Keeper {
             live: live.ok(),
             written: None,
             changed: true,
-            since: moment::now(),
-            host: host.unwrap_or_default(),
-            state: State {
-                consuming: false,
-                since: moment::now(),
-                words: "not consuming: not connected yet".into(),
-            },
+            since,
+            host,
+            state,
             trouble: None,
             done: 0,
             problems: 0,
