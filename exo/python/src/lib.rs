@@ -116,7 +116,10 @@ fn say_fatal(py: Python<'_>, fatal: &PyErr, settings: &Settings) {
     let attribute = |name: &str| value.getattr(name).ok().and_then(|v| v.extract::<String>().ok());
     let message = attribute("message").unwrap_or_else(|| fatal.to_string());
     let traceback = attribute("traceback");
-    let text = traceback.as_ref().map_or(message.clone(), |lines| format!("{message}\n{}", lines.trim_end()));
+    let text = traceback
+        .as_ref()
+        .filter(|lines| !lines.is_empty())
+        .map_or(message.clone(), |lines| format!("{message}\n{}", lines.trim_end()));
     print!("{}", log::outside(&settings.name, &settings.log_format, Level::ERROR, &text));
     if traceback.is_none() {
         fatal.print(py);
