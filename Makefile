@@ -9,7 +9,6 @@ TINYTRIPLE := $(if $(and $(MUSL),$(wildcard $(shell rustc --print sysroot)/lib/r
 TINY    := svscan supervise svctl
 TOOLS   := envdir fghack pgrphack readproctitle setlock softlimit svscanboot tai64n tai64nlocal
 SMALLFLAGS := -C target-feature=+crt-static -C relocation-model=static
-BENCHES := thousand pairs svstat latency multilog history many exo broker
 
 .PHONY: help build demo test chaos bench fuzz memcheck lint doc clean
 
@@ -39,21 +38,22 @@ demo: build ## shows the main job on real input, in this terminal
 	@demo/need-python
 	@python3 demo/demo.py
 
-bench: ## ours beside the peers, as tables (BENCH: thousand pairs svstat latency multilog history many; exo beside Celery and others, broker beside RabbitMQ)
-	@unknown='$(filter-out $(BENCHES),$(BENCH))'; [ -z "$$unknown" ] || \
-	    { echo "bench: fatal: no group called $$unknown (there are $(BENCHES))" >&2; exit 100; }
-	@$(MAKE) --no-print-directory build
+bench: ## ours beside the peers, as tables (BENCH: groups of benches/src/main.rs; exo beside Celery and others, broker beside RabbitMQ)
 ifeq ($(BENCH),exo)
+	@$(MAKE) --no-print-directory build
 	tests/setup packages workers
 	cargo build --quiet --release -p air --example bare_lapin
 	target/tests/workers/bin/python benches/exo.py
 else ifeq ($(BENCH),broker)
+	@$(MAKE) --no-print-directory build
 	tests/setup packages
 	python3 benches/broker.py
 else
-	tests/setup peers || echo "bench: goes on without daemontools"
-	tests/setup rivals || echo "bench: goes on without runit and s6"
 	cargo build --quiet --release -p benches
+	@target/release/bench --known $(BENCH)
+	@$(MAKE) --no-print-directory build
+	tests/setup peers || echo "bench: goes on without daemontools"
+	tests/setup rivals || echo "bench: goes on without runit, s6 and ripgrep"
 	target/release/bench $(BENCH)
 endif
 

@@ -1,4 +1,4 @@
-//! `bench [GROUP…]`: ours beside the peers, in one run on this machine. What counts is the ratio.
+//! `bench [--known] [GROUP…]`: ours beside the peers, in one run on this machine. What counts is the ratio.
 //!
 //! | file | idea |
 //! |---|---|
@@ -11,13 +11,16 @@
 //! | `latency.rs` | how soon a command takes effect and a killed service is back |
 //! | `logging.rs` | log writers |
 //! | `history.rs` | the history of a million workitems |
+//! | `people.rs` | the lines of a process in many logs; from nothing to the first answered workitem |
 //! | `table.rs` | figures, ratios, goals |
 //! | `progress.rs` | what is being done |
+//!
+//! This list of groups is the only one; `--known` only says whether there are such groups.
 //!
 //! Peers that are not there are missing in the tables; that is said once.
 //!
 //! Sizes are environment variables: `SERVICES` (1000), `IDLE` seconds (11), `ROUNDS` (3), `SAMPLES` (40) of each latency,
-//! `MIB` (256) of log, `DISK` a folder on a disk (target), `ROWS` (1000000) of a history, `MANY` (10000) services of the
+//! `MIB` (256) of log, `DISK` a folder on a disk (target), `ROWS` (1000000) of a history, `LOGS` (1024) MiB, `MANY` (10000) services of the
 //! group `many`, `MANYPAIRS` (1000).
 #![forbid(unsafe_code)]
 
@@ -26,6 +29,7 @@ mod history;
 mod latency;
 mod logging;
 mod peer;
+mod people;
 mod process;
 mod progress;
 mod svstat;
@@ -52,23 +56,32 @@ pub struct Bench {
 type Group = fn(&Bench) -> io::Result<()>;
 
 /// The groups; the last one only where it is asked for: it takes its time.
-const GROUPS: [(&str, Group); 7] = [
+const GROUPS: [(&str, Group); 9] = [
     ("thousand", thousand::thousand),
     ("pairs", thousand::pairs),
     ("svstat", svstat::svstat),
     ("latency", latency::latency),
     ("multilog", logging::multilog),
     ("history", history::history),
+    ("log", people::log),
+    ("up", people::up),
     ("many", thousand::many),
 ];
-const USUAL: usize = 6;
+const USUAL: usize = 8;
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let (known_only, wanted) = match wanted.split_first() {
+        Some((option, groups)) if option == "--known" => (true, groups.to_vec()),
+        _ => (false, wanted),
+    };
     if let Some(unknown) = wanted.iter().find(|wanted| GROUPS.iter().all(|(name, _)| name != wanted)) {
         let known = GROUPS.map(|(name, _)| name).join(", ");
-        eprintln!("bench: fatal: no group called {unknown} (there are {known})");
+        eprintln!("bench: fatal: no group called {unknown} (there are {known}, and exo, broker)");
         return ExitCode::from(100);
+    }
+    if known_only {
+        return ExitCode::SUCCESS;
     }
     let ended = match guard::places() {
         None => target().and_then(|target| guard::guard(&target)),
