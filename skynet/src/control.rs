@@ -133,15 +133,28 @@ pub fn reload(tree: &Tree, args: &Names) -> Acted {
     let picked = tree.pick(&args.names)?;
     let dirs: Vec<_> = picked.iter().map(|name| tree.service(name)).collect();
     let patience = args.timeout.unwrap_or_else(|| participant::patience(tree, &dirs));
+    for dir in &dirs {
+        if let Err(e) = participant::settings(tree, dir) {
+            let line = format!("{e}; nothing is reloaded: what runs goes on with the old settings");
+            return Err(Trouble::Failed(line));
+        }
+    }
     for name in &picked {
         let dir = tree.service(name);
         let service = Service::look(&dir);
         service.must_be_ours()?;
-        let Condition::Up(pid) = service.condition() else {
-            let state = crate::status::words(&service);
-            return Err(Trouble::Failed(format!(
-                "{name} is {state}: there is nothing to reload (skynet start {name})"
-            )));
+        let pid = match service.condition() {
+            Condition::Up(pid) => pid,
+            // It reads all of it when it starts; that is due now.
+            Condition::Restarting => {
+                begin(tree, name, service.restarts_once_up(), args.timeout)?;
+                continue;
+            }
+            _ => {
+                let state = crate::status::words(&service);
+                let line = format!("{name} is {state}: there is nothing to reload (skynet start {name})");
+                return Err(Trouble::Failed(line));
+            }
         };
         tell(&dir, "h")?;
         let _goes_on =

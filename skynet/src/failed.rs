@@ -24,6 +24,9 @@ use workitem::{Incoming, parse};
 /// What is to be done with entries, and to which participant they belong.
 type Entries = Vec<(String, Entry)>;
 
+/// What is said where there is none.
+const NOTHING: &str = "no failed workitem";
+
 /// Lists, shows, retries or drops.
 pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
     let names: Vec<_> = args.name.iter().cloned().collect();
@@ -41,6 +44,9 @@ pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
         if args.entry.is_none() && !args.all {
             let line = "which ones? name an entry, a sid or a wfid, or say --all";
             return Err(Trouble::Usage(line.to_owned()));
+        }
+        if entries.is_empty() {
+            say!("{NOTHING}");
         }
         let done = if args.retry { retry(tree, entries)? } else { drop_all(entries)? };
         if json {
@@ -107,7 +113,7 @@ fn all_as_json(entry: &(String, Entry)) -> Value {
 
 fn list(entries: &Entries) {
     if entries.is_empty() {
-        say!("no failed workitem");
+        say!("{NOTHING}");
         return;
     }
     let columns = [
@@ -121,7 +127,7 @@ fn list(entries: &Entries) {
     let row = |(name, entry): &(String, Entry)| {
         let retried = entry.retries().len();
         vec![
-            Cell::plain(iso(moment::time(entry.about.when))),
+            Cell::plain(history::when(entry.about.when, terminal_width())),
             Cell::plain(name),
             Cell::plain(entry.about.kind.word()),
             Cell::plain(&entry.about.wfid),

@@ -117,6 +117,7 @@ fn named(arg: &Arg) -> String {
     let takes = arg.get_action().takes_values();
     match (arg.get_short(), arg.get_long()) {
         (None, None) => value,
+        (Some(short), Some(long)) if arg.is_require_equals_set() => format!("-{short}, --{long}[={value}]"),
         (Some(short), Some(long)) if takes => format!("-{short}, --{long} {value}"),
         (Some(short), Some(long)) => format!("-{short}, --{long}"),
         (None, Some(long)) if takes => format!("--{long} {value}"),

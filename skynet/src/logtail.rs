@@ -1,4 +1,4 @@
-//! The last lines of one log, to show beside a failure.
+//! The end of one log, to show beside a failure.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -6,8 +6,13 @@ use std::path::Path;
 use unix::tai64n::Tai64n;
 
 const ENOUGH: u64 = 8192;
+/// What a program says when it gives up; what follows explains it.
+const FATAL: &str = ": fatal: ";
+/// So many lines of that are enough.
+const EXPLANATION: usize = 20;
 
-/// The last `count` lines of the log in `dir`, each on a line of its own and indented; empty when there is none.
+/// What was said last for which a program gave up, else the last `count` lines of the log in `dir`; each on a line
+/// of its own and indented; empty when there is none.
 pub fn last_lines(dir: &Path, count: usize) -> String {
     let read = || {
         let mut file = File::open(dir.join("current"))?;
@@ -23,8 +28,10 @@ pub fn last_lines(dir: &Path, count: usize) -> String {
 fn indent(bytes: &[u8], count: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<_> = text.lines().collect();
-    let last = &lines[lines.len().saturating_sub(count)..];
-    last.iter().map(|line| format!("\n  {}", without_label(line))).collect()
+    let fatal = lines.iter().rposition(|line| line.contains(FATAL));
+    let first = fatal.unwrap_or(lines.len().saturating_sub(count));
+    let most = if fatal.is_some() { EXPLANATION } else { count };
+    lines[first..].iter().take(most).map(|line| format!("\n  {}", without_label(line))).collect()
 }
 
 fn without_label(line: &str) -> &str {
@@ -42,5 +49,11 @@ mod tests {
         assert_eq!(super::indent(log, 2), "\n  bare\n  \u{fffd}");
         assert_eq!(super::indent(log, 9), "\n  one\n  bare\n  \u{fffd}");
         assert_eq!(super::indent(b"", 3), "");
+    }
+
+    #[test]
+    fn what_led_to_the_end_is_shown_and_nothing_of_the_end_before() {
+        let log = b"exo: fatal: old\n  a line of it\nexo: fatal: new\n  why\n";
+        assert_eq!(super::indent(log, 8), "\n  exo: fatal: new\n    why");
     }
 }

@@ -108,7 +108,7 @@ fn first_words(text: &str, name: &str) -> String {
     let end = ends.into_iter().flatten().min().unwrap_or(line.len());
     let words = line[..end].trim_end_matches('.');
     if words.starts_with('{') {
-        "the fields of a workitem to try it with".to_owned()
+        "The fields of a workitem to try it with".to_owned()
     } else {
         words.to_owned()
     }

@@ -54,7 +54,7 @@ pub fn run(tree: &Tree, args: &AnyNames, json: bool) -> Outcome {
     }
     if json {
         say::json(&rows).map_err(cannot("write", "the result"))?;
-    } else {
+    } else if !rows.is_empty() {
         print(&rows);
     }
     match found.trouble {

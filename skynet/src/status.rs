@@ -70,6 +70,14 @@ pub fn run(tree: &Tree, args: &admin::Status, json: bool) -> Outcome {
             say::result("\x1b[H\x1b[J").map_err(cannot("write", "the table"))?;
         }
         let code = once(tree, &args.names, json)?;
+        if code == NO_SUCH {
+            if let [number] = args.names.as_slice()
+                && number.parse::<u64>().is_ok()
+            {
+                complain!("note: every {number} seconds is written --watch={number}");
+            }
+            return Ok(code);
+        }
         if deaf() || !pause(&waiting, tree, seconds) {
             return Ok(code);
         }

@@ -74,17 +74,20 @@ pub fn render(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>, colo
     std::iter::once(line(&head)).chain(rows.iter().map(|row| line(row))).collect()
 }
 
-/// Which columns fit into a line.
+/// Which columns fit into a line: the most important first, and of the others those for which there is room left.
 fn fitting(columns: &[Column], widths: &[usize], width: usize) -> Vec<usize> {
-    let mut shown: Vec<_> = (0..columns.len()).collect();
-    loop {
-        let needed: usize = shown.iter().map(|i| widths[*i] + 2).sum::<usize>().saturating_sub(2);
-        let least = shown.iter().enumerate().max_by_key(|(_, i)| (columns[**i].rank, **i));
-        match least {
-            Some((at, i)) if needed > width && columns[*i].rank > 0 => drop(shown.remove(at)),
-            _ => return shown,
+    let mut ranked: Vec<_> = (0..columns.len()).collect();
+    ranked.sort_by_key(|i| columns[*i].rank);
+    let (mut shown, mut needed) = (vec![], 0);
+    for i in ranked {
+        let gap = if shown.is_empty() { 0 } else { 2 };
+        if columns[i].rank == 0 || needed + gap + widths[i] <= width {
+            needed += gap + widths[i];
+            shown.push(i);
         }
     }
+    shown.sort_unstable();
+    shown
 }
 
 fn pad(cell: &Cell, width: usize, right: bool, colours: bool) -> String {
@@ -136,6 +139,12 @@ mod tests {
         let at = |width| render(&columns, &rows, width, false);
         assert_eq!(at(None), "NAME   STATE  PID  DONE\nsizer  up       7    12\ngröße  down     -     3\n");
         assert_eq!(at(Some(18)), "NAME   STATE  DONE\nsizer  up       12\ngröße  down      3\n");
+        assert_eq!(at(Some(13)), "NAME   STATE\nsizer  up\ngröße  down\n");
+        assert_eq!(
+            at(Some(11)),
+            "NAME   DONE\nsizer    12\ngröße     3\n",
+            "what does not fit keeps nothing out"
+        );
         assert_eq!(at(Some(3)), "NAME\nsizer\ngröße\n");
         assert!(
             render(&columns, &rows, None, true).contains("\x1b[32mup\x1b[0m     "),

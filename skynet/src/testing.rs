@@ -29,7 +29,10 @@ pub fn run(tree: &Tree, args: &Test, json: bool) -> Outcome {
     let participant = Participant::find(tree, &args.name)?;
     let units = unit_tests(tree, &participant)?;
     let reply = match units {
-        false if !args.anyway => None,
+        false if !args.anyway => {
+            say!("no workitem was sent, as its unit tests fail (--anyway sends one)");
+            None
+        }
         _ => Some(workitem(tree, &participant, args)?),
     };
     let good = units && reply.as_ref().is_some_and(|(good, _)| *good);

@@ -41,6 +41,7 @@ Example:
   skynet restart sizer     after a change of its code";
 
 pub const RELOAD_HELP: &str = "\
+Where a file of settings cannot be used nothing is done: what runs goes on with the old ones.
 As restart, but by HUP: the participant ends by itself when it has finished, and is started at once.
 
 Example:

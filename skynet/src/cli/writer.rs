@@ -99,7 +99,7 @@ pub struct History {
     #[arg(long)]
     pub problems: bool,
     /// Numbers about them: how often, how many problems, how long
-    #[arg(long, conflicts_with_all = ["slowest", "csv", "lines"])]
+    #[arg(long, conflicts_with_all = ["slowest", "lines"])]
     pub stats: bool,
     /// Those that took longest, the slowest first
     #[arg(long, value_name = "COUNT")]

@@ -7,6 +7,7 @@ use crate::service::{Condition, Service};
 use crate::tree::Tree;
 use config::Settings;
 use nix::unistd::{User, geteuid};
+use std::path::Path;
 use std::time::Duration;
 
 /// Restarts per hour from which a service is said to be unsteady.
@@ -31,6 +32,9 @@ pub fn look(tree: &Tree) -> Vec<Finding> {
             nobodies.extend(Some(service.clone()).filter(|_| is_nobody(&settings)));
             found.extend(account(&service, &settings));
             found.extend(handler(&service, &settings));
+            // One command of boss.conf is everybody's.
+            let notify = notify(&settings).filter(|one| found.iter().all(|other| other.found != one.found));
+            found.extend(notify);
         }
     }
     if !nobodies.is_empty() {
@@ -47,7 +51,9 @@ fn settings(tree: &Tree) -> Vec<Finding> {
     };
     let mut found = vec![];
     for one in &checked {
-        found.extend(one.error.iter().map(|error| Finding::wrong("settings", error, "repair that line")));
+        found.extend(
+            one.error.iter().map(|error| Finding::wrong("settings", error, repair(&one.file, error))),
+        );
         found.extend(one.warnings.iter().map(|warning| Finding::warning("settings", warning, "")));
     }
     if found.is_empty() {
@@ -57,6 +63,32 @@ fn settings(tree: &Tree) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// What to do about a file of settings that cannot be used.
+fn repair(file: &Path, error: &str) -> String {
+    match error.contains("ermission denied") {
+        true => format!("who may read it? ls -l {}", file.display()),
+        false => "repair that line".to_owned(),
+    }
+}
+
+/// The command that is told of problems must be there.
+fn notify(settings: &Settings) -> Option<Finding> {
+    let program =
+        settings.notify.first().filter(|program| program.contains('/') && !Path::new(program).exists())?;
+    let what = format!("nobody is told of problems: the command {program} is not there");
+    Some(Finding::wrong("notify", what, "skynet config set notify.command …, then: skynet notify test"))
+}
+
+/// A process that runs and takes no work says why.
+fn idle(tree: &Tree, name: &str, pid: i32) -> Option<Finding> {
+    let settings = participant::settings(tree, &tree.service(name)).ok()??.0;
+    let live = state::live::read(&settings.state)
+        .into_iter()
+        .find(|live| i64::from(live.process.pid) == i64::from(pid))?;
+    let what = format!("up (pid {pid}), {}", live.state);
+    (!live.consuming).then(|| Finding::warning(name, what, format!("skynet log {name} -n 20")))
 }
 
 fn condition(tree: &Tree, name: &str) -> Option<Finding> {
@@ -81,7 +113,7 @@ fn condition(tree: &Tree, name: &str) -> Option<Finding> {
                     let what = format!("it was restarted {n} times");
                     Some(Finding::warning(name, what, format!("why: skynet log {name} --since 1h")))
                 }
-                _ => Some(Finding::good(name, format!("up (pid {pid})"))),
+                _ => idle(tree, name, pid).or_else(|| Some(Finding::good(name, format!("up (pid {pid})")))),
             }
         }
         _ => None,
@@ -122,7 +154,7 @@ fn handler(name: &str, settings: &Settings) -> Option<Finding> {
             let what = format!("its code is not there: {}", settings.code.display());
             Some(Finding::wrong(name, what, format!("skynet config {name} set code FILE")))
         }
-        Some(program) if program.contains('/') && !std::path::Path::new(program).exists() => {
+        Some(program) if program.contains('/') && !Path::new(program).exists() => {
             let what = format!("its program is not there: {program}");
             Some(Finding::wrong(name, what, format!("skynet config {name}")))
         }

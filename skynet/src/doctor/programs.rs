@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::brokers;
+use crate::local::broker::{self as local, Broker};
 use crate::local::svscan;
 use crate::progress;
 use crate::starting;
@@ -77,10 +78,14 @@ fn supervision(tree: &Tree) -> Finding {
     }
 }
 
+fn is_elsewhere(tree: &Tree) -> bool {
+    matches!(local::chosen(tree), Ok(Some(Broker::Elsewhere)))
+}
+
 fn broker(tree: &Tree) -> Vec<Finding> {
     let brokers = match brokers::of_tree(tree) {
         Ok(brokers) => brokers,
-        Err(e) => return vec![Finding::wrong("broker", e.to_string(), "skynet config --check")],
+        Err(e) => return vec![Finding::wrong("broker", e.to_string(), "see settings below")],
     };
     let begun = Instant::now();
     let _progress = progress::during("waiting for the broker");
@@ -98,6 +103,7 @@ fn broker(tree: &Tree) -> Vec<Finding> {
         Ok(answer) => answer,
         Err(e) => {
             let repair = match tree.home() {
+                Some(_) if is_elsewhere(tree) => crate::local::ELSEWHERE,
                 Some(_) => "skynet local status says which broker and whether it runs",
                 None => "does it run? is [amqp] url in boss.conf right? is the vhost there?",
             };

@@ -10,7 +10,7 @@ mod picture;
 mod rows;
 mod stats;
 
-pub use rows::micros;
+pub use rows::{micros, when};
 
 use crate::cli::writer::History as Args;
 use crate::log::ago;
@@ -22,6 +22,8 @@ use state::history::{Filter, History};
 use state::moment;
 use std::path::Path;
 
+/// What is said where there is no row.
+const NOTHING: &str = "no workitem was handled, as far as this asks (what waits: skynet queues)";
 /// Exit code when the history of somebody could not be read.
 const NOT_ALL: u8 = 1;
 
@@ -40,7 +42,7 @@ pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
         }
     }
     let troubles = match args.stats {
-        true => stats::print(&histories, &filter, json)?,
+        true => stats::print(&histories, &filter, args, json)?,
         false => rows::print(&histories, &filter, args, json)?,
     };
     for (name, why) in troubles {

@@ -1,6 +1,6 @@
 //! Single workitems: a table, CSV or JSON.
 
-use super::{Args, Printed};
+use super::{Args, NOTHING, Printed};
 use crate::paint::{self, Colour};
 use crate::say::{self, complain, say};
 use crate::table::{Cell, Column, render, terminal_width};
@@ -98,7 +98,7 @@ fn csv(rows: &[Row]) -> String {
 }
 
 /// RFC 4180.
-fn quoted(cell: &str) -> String {
+pub fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", cell.replace('"', "\"\""))
     } else {
@@ -108,7 +108,7 @@ fn quoted(cell: &str) -> String {
 
 fn table(rows: &[Row]) {
     if rows.is_empty() {
-        say!("no workitem has been handled that this asks for");
+        say!("{NOTHING}");
         return;
     }
     let columns = [
@@ -139,7 +139,7 @@ fn table(rows: &[Row]) {
 }
 
 /// A time in a table: on a terminal, where room is short, without fractions of a second.
-fn when(at: i64, width: Option<usize>) -> String {
+pub fn when(at: i64, width: Option<usize>) -> String {
     let whole = iso(moment::time(at));
     match (width, whole.split_once('.')) {
         (Some(_), Some((seconds, _))) => format!("{seconds}Z"),

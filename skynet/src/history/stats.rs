@@ -1,7 +1,7 @@
 //! Counts, error rates and quantiles per participant, and a picture of the runs over time.
 
-use super::rows::{micros, milliseconds};
-use super::{Printed, picture};
+use super::rows::{micros, milliseconds, quoted};
+use super::{Args, NOTHING, Printed, picture};
 use crate::paint::{self, Colour};
 use crate::say::{self, say};
 use crate::table::{Cell, Column, render, terminal_width};
@@ -11,8 +11,12 @@ use serde_json::{Map, Value, json};
 use state::history::{Filter, History, Quantiles, Stats};
 use state::moment;
 
+/// The columns of CSV that are no times.
+const PLAIN: [&str; 6] = ["participant", "count", "problems", "error_rate", "first", "last"];
+const QUANTILES: [&str; 6] = ["min", "p50", "p90", "p99", "max", "mean"];
+
 /// Prints the numbers of each participant.
-pub fn print(histories: &[(String, History)], filter: &Filter, json: bool) -> Printed {
+pub fn print(histories: &[(String, History)], filter: &Filter, args: &Args, json: bool) -> Printed {
     let (mut all, mut troubles) = (vec![], vec![]);
     for (name, history) in histories {
         match history.stats(filter) {
@@ -21,11 +25,14 @@ pub fn print(histories: &[(String, History)], filter: &Filter, json: bool) -> Pr
             Err(e) => troubles.push((name.clone(), e.to_string())),
         }
     }
-    if json {
+    if args.csv {
+        let all: Vec<_> = all.iter().map(|(name, _, stats)| as_json(name, stats)).collect();
+        say::result(&csv(&all)).map_err(cannot("write", "the result"))?;
+    } else if json {
         let all: Vec<_> = all.iter().map(|(name, _, stats)| as_json(name, stats)).collect();
         say::json(&all).map_err(cannot("write", "the result"))?;
     } else if all.is_empty() {
-        say!("no workitem has been handled that this asks for");
+        say!("{NOTHING}");
     } else {
         let stats: Vec<_> = all.iter().map(|(name, _, stats)| (name.as_str(), stats)).collect();
         table(&stats);
@@ -58,6 +65,24 @@ fn quantiles(of: &Quantiles) -> Value {
         "min": milliseconds(of.min), "p50": milliseconds(of.p50), "p90": milliseconds(of.p90),
         "p99": milliseconds(of.p99), "max": milliseconds(of.max), "mean": of.mean / 1000.0,
     })
+}
+
+/// The numbers of [`as_json`] in columns: `run_ms.p50` is `run_ms_p50`.
+fn csv(all: &[Value]) -> String {
+    let times = |of: &'static str| QUANTILES.map(|quantile| (of, quantile));
+    let times: Vec<_> = ["run_ms", "wait_ms"].into_iter().flat_map(times).collect();
+    let head = PLAIN.iter().map(ToString::to_string).chain(times.iter().map(|(of, q)| format!("{of}_{q}")));
+    let mut text = head.collect::<Vec<_>>().join(",") + "\n";
+    for one in all {
+        let cells = PLAIN.iter().map(|key| &one[key]).chain(times.iter().map(|(of, q)| &one[of][q]));
+        let cells = cells.map(|value| match value {
+            Value::Null => String::new(),
+            Value::String(text) => quoted(text),
+            number => number.to_string(),
+        });
+        text += &(cells.collect::<Vec<_>>().join(",") + "\n");
+    }
+    text
 }
 
 fn table(all: &[(&str, &Stats)]) {
@@ -110,4 +135,21 @@ fn draw(histories: &[&History], filter: &Filter, stats: &[(&str, &Stats)], width
     }
     let ends = (iso(moment::time(first)), iso(moment::time(last)));
     picture::draw(&buckets, &ends, paint::wanted()).iter().for_each(|line| say!("{line}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_a_line_of_csv_for_each_participant() {
+        let run = Some(Quantiles { min: 1000, p50: 2500, p90: 3000, p99: 4000, max: 4000, mean: 2000.0 });
+        let stats = Stats { count: 4, span: Some((0, 1)), run, ..Stats::default() };
+        let text = csv(&[as_json("a,b", &stats)]);
+        let expected = "participant,count,problems,error_rate,first,last,run_ms_min,run_ms_p50,run_ms_p90,run_ms_p99,\
+                        run_ms_max,run_ms_mean,wait_ms_min,wait_ms_p50,wait_ms_p90,wait_ms_p99,wait_ms_max,wait_ms_mean\n\
+                        \"a,b\",4,0,0.0,1970-01-01T00:00:00.000000Z,1970-01-01T00:00:00.000001Z,\
+                        1.0,2.5,3.0,4.0,4.0,2.0,,,,,,\n";
+        assert_eq!(text, expected);
+    }
 }

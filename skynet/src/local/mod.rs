@@ -13,3 +13,7 @@ mod lock;
 pub mod status;
 pub mod svscan;
 pub mod up;
+
+/// What to do about a broker that is not ours and does not answer.
+pub const ELSEWHERE: &str = "is amqp.url in boss.conf right? back to the embedded one: skynet local down, \
+                             then skynet local up --broker embedded";

@@ -1,19 +1,21 @@
 //! `skynet local up`: broker and svscan under the home, ready when it returns.
 
 use super::broker::{self, Broker, Settings, Wish};
-use super::{down, lock, status, svscan};
+use super::{ELSEWHERE, down, lock, status, svscan};
+use crate::brokers;
 use crate::cli::author::Up;
 use crate::enable;
 use crate::interrupt::Claim;
 use crate::logtail;
 use crate::name::BROKER;
 use crate::progress::Progress;
-use crate::say::say;
+use crate::say::{complain, say};
 use crate::service::{Condition, Service, tell};
 use crate::stopping::Interrupt;
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
 use crate::waiting::{Waiting, Woken};
+use air::line::Line;
 use nix::poll::{PollFd, PollFlags};
 use serde_json::Value;
 use std::fs::{self, DirBuilder};
@@ -26,6 +28,8 @@ use std::time::Duration;
 /// How long the broker may take to listen; it may have much to read.
 const BROKER_TIME: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(1);
+/// How long another broker may take to answer before that is said.
+const REACH: Duration = Duration::from_secs(3);
 
 /// Starts the SkyNET of this home, or says that it runs.
 pub fn run(tree: &Tree, args: &Up, json: bool) -> Outcome {
@@ -61,10 +65,25 @@ pub fn run(tree: &Tree, args: &Up, json: bool) -> Outcome {
         return Err(trouble);
     }
     report(tree, &run, &broker, already, fresh)?;
+    if broker == Broker::Elsewhere
+        && let Err(trouble) = reach(tree)
+    {
+        complain!("warning: {trouble} (participants try again and again; {ELSEWHERE})");
+    }
     if json {
         status::print_json(tree, "started", &Value::Bool(!already))?;
     }
     Ok(0)
+}
+
+/// Whether a broker that is not ours answers.
+fn reach(tree: &Tree) -> Result<(), Trouble> {
+    let brokers = brokers::of_tree(tree)?;
+    brokers::runtime()?.block_on(async {
+        let opened = tokio::time::timeout(REACH, Line::open(&brokers.urls, &brokers.tls)).await;
+        opened.map_err(|_| Trouble::System("the broker does not answer".to_owned()))??.close().await;
+        Ok(())
+    })
 }
 
 fn interrupted(interrupts: Option<&Claim>) -> Result<(), Trouble> {

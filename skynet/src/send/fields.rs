@@ -20,7 +20,9 @@ pub fn gather(file: Option<&Path>, words: &[String]) -> Result<Map<String, Value
                 std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text))
             };
             read.map_err(cannot("read", path.display()))?;
-            let bad = |e| Trouble::Usage(format!("the fields in {} are no JSON object: {e}", path.display()));
+            let place =
+                if path.as_os_str() == "-" { "standard input".into() } else { path.display().to_string() };
+            let bad = |e| Trouble::Usage(format!("the fields in {place} are no JSON object: {e}"));
             serde_json::from_slice(&text).map_err(bad)?
         }
     };

@@ -159,6 +159,9 @@ fn print(sent: &[u8], reply: &[u8], json: bool) -> Outcome {
         }
         if let Some(error) = error {
             complain!("the participant failed: {}", told(error));
+            if let Some(wfid) = reply["fei"]["wfid"].as_str() {
+                complain!("what is known of it: skynet trace {wfid}");
+            }
         }
     }
     Ok(if error.is_some() { NO_GOOD_REPLY } else { 0 })

@@ -18,6 +18,12 @@ pub fn set(text: &str, key: &str, wanted: &str) -> Result<Changed, String> {
     let mut document = parse(text)?;
     let new = read_value(key, wanted);
     let (tables, last) = steps(key)?;
+    if document.is_empty() && !text.trim().is_empty() {
+        // All of it is comments: what is written comes behind them.
+        let made = set("", key, wanted)?;
+        let text = format!("{}\n\n{}", text.trim_end(), made.text.trim_start());
+        return Ok(Changed { text, told: made.told });
+    }
     let mut table: &mut dyn toml_edit::TableLike = document.as_table_mut();
     for step in tables {
         let inner = table.entry(step).or_insert_with(|| Item::Table(Table::new()));
@@ -152,6 +158,15 @@ mod tests {
         let after = unset(&after.text, "grace").unwrap();
         assert!(!after.text.contains("grace"));
         assert_eq!(after.told, "grace is no longer set (was \"5s\")");
+    }
+
+    #[test]
+    fn what_is_set_in_a_file_of_comments_comes_behind_them() {
+        let after = set("# settings\n\n# grace = \"60s\"\n", "grace", "5s").unwrap();
+        assert_eq!(after.text, "# settings\n\n# grace = \"60s\"\n\ngrace = \"5s\"\n");
+        let after = set(&after.text, "mine.a", "1").unwrap();
+        assert_eq!(after.text, "# settings\n\n# grace = \"60s\"\n\ngrace = \"5s\"\n\n[mine]\na = 1\n");
+        assert_eq!(set("# no newline", "mine.a", "1").unwrap().text, "# no newline\n\n[mine]\na = 1\n");
     }
 
     #[test]
