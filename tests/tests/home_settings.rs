@@ -3,7 +3,7 @@
 
 mod home;
 
-use home::{Home, assert_one_line, wait_until};
+use home::{Home, assert_one_line, finish, wait_until};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -84,7 +84,9 @@ fn doctor_tells_of_a_broker_elsewhere_and_a_notify_command_that_are_not_there() 
 #[test]
 fn watching_what_is_not_there_ends_and_tells_how_seconds_are_written() {
     let home = Home::up_without_broker();
-    let done = home.skynet(&["status", "--watch", "1"]);
+    let mut child = home.start(&["status", "--watch", "1"]);
+    wait_until("it has ended", || child.try_wait().unwrap().is_some());
+    let done = finish(child);
     assert!(done.code == Some(4) && done.err.contains("--watch=1"), "{done:?}");
 }
 
