@@ -48,7 +48,8 @@ pub fn log(bench: &Bench) -> io::Result<()> {
         doing(format!("asks for the {turn}th time"));
         let (took, cpu, lines) = ask(&["--wfid", WFID])?;
         must(lines == expected.0, "skynet log --wfid", lines)?;
-        (all.push(took), computed.push(cpu));
+        all.push(took);
+        computed.push(cpu);
         let (took, _, lines) = ask(&["--wfid", WFID, "--since", "1h"])?;
         must(lines == expected.1, "skynet log --since", lines)?;
         late.push(took);
@@ -57,7 +58,8 @@ pub fn log(bench: &Bench) -> io::Result<()> {
             rg.env_clear().args(["--no-config", "-uu", "-F", WFID]).arg(home.path().join("log"));
             let (took, cpu, lines) = timed(&mut rg)?;
             must(lines == expected.0, "rg", lines)?;
-            (theirs.push(took), their_computed.push(cpu));
+            theirs.push(took);
+            their_computed.push(cpu);
         }
     }
     let goal = if rg.exists() { Goal::AtMostOf(1.0) } else { Goal::None };
