@@ -15,6 +15,8 @@ pub struct Process {
     pub state: char,
     /// Its command line, words separated by blanks.
     pub words: String,
+    /// What it is called by: its first word, without a folder, which may have blanks in its name.
+    pub program: String,
 }
 
 impl Process {
@@ -22,8 +24,11 @@ impl Process {
     pub fn find(pid: i32) -> Option<Self> {
         let (state, parent) = state(pid)?;
         let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let words = String::from_utf8_lossy(&words).replace('\0', " ").trim_end().to_owned();
-        (state != 'Z').then_some(Self { pid, parent, state, words })
+        let words = String::from_utf8_lossy(&words);
+        let first = words.split('\0').next().unwrap_or_default();
+        let program = first.rsplit('/').next().unwrap_or_default().to_owned();
+        let words = words.replace('\0', " ").trim_end().to_owned();
+        (state != 'Z').then_some(Self { pid, parent, state, words, program })
     }
 
     /// All that live now.
@@ -34,12 +39,6 @@ impl Process {
     /// The children of a process that live now.
     pub fn children(parent: i32) -> Vec<Self> {
         Self::all().filter(|process| process.parent == parent).collect()
-    }
-
-    /// What it is called by: its first word, without a folder.
-    pub fn program(&self) -> &str {
-        let first = self.words.split(' ').next().unwrap_or_default();
-        first.rsplit('/').next().unwrap_or_default()
     }
 
     /// Whether one of its descriptors is open on this path.

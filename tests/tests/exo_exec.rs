@@ -86,7 +86,7 @@ fn a_programs_answer_is_the_reply_and_its_failure_an_error() {
     assert_eq!(ask("bare")["fei"]["wfid"], "bare");
     exo.wait_until_it_says("sizer permanent: no such thing");
     p.sandbox.wait_until("no program is left", || {
-        p.sandbox.leftovers().iter().all(|process| process.program() != "sleep")
+        p.sandbox.leftovers().iter().all(|process| process.program != "sleep")
     });
     exo.signal(Signal::SIGTERM);
     assert_eq!(exo.finish().code, Some(0));
@@ -106,7 +106,7 @@ fn a_program_that_does_not_end_in_time_is_ended_with_its_group_and_its_workitem_
     exo.signal(Signal::SIGTERM);
     exo.finish();
     p.sandbox.wait_until("no program is left", || {
-        p.sandbox.leftovers().iter().all(|process| process.program() != "sleep")
+        p.sandbox.leftovers().iter().all(|process| process.program != "sleep")
     });
 }
 

@@ -179,7 +179,7 @@ fn the_participant_outlives_what_the_handler_does_to_its_process_and_still_ends_
     // Threads that never end are ended with the process; what was registered for the exit is only for one of them.
     assert!(done.out.matches("exit work in").count() <= 1, "{}", done.out);
     p.sandbox.wait_until("no child of the handler's is left", || {
-        p.sandbox.leftovers().iter().all(|process| process.program() == "skynet-broker")
+        p.sandbox.leftovers().iter().all(|process| process.program == "skynet-broker")
     });
 }
 

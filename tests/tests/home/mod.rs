@@ -115,7 +115,10 @@ impl Home {
             let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
             environment.split(|byte| *byte == 0).any(|entry| entry == mark)
         };
-        process::Process::all().map(|p| Process { pid: p.pid, words: p.words }).filter(ours).collect()
+        process::Process::all()
+            .map(|p| Process { pid: p.pid, words: p.words, program: p.program })
+            .filter(ours)
+            .collect()
     }
 
     /// Waits until all services and loggers are what they are to become, and returns the processes of this home.
@@ -134,8 +137,7 @@ impl Home {
 
     /// How many processes of this home are an svscan, or are about to become something that one starts.
     pub fn svscans(&self) -> usize {
-        let first = |process: &Process| process.words.split(' ').next().unwrap_or_default().to_owned();
-        self.processes().iter().filter(|process| first(process).rsplit('/').next() == Some("svscan")).count()
+        self.processes().iter().filter(|process| process.program == "svscan").count()
     }
 
     /// The processes of this home that are neither its svscan nor anything that this has started.
@@ -176,6 +178,8 @@ impl Drop for Home {
 pub struct Process {
     pub pid: i32,
     pub words: String,
+    /// Its first word, without a folder.
+    pub program: String,
 }
 
 /// Whether a line says what is waited for: where there is no terminal, after five seconds.
