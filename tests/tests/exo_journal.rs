@@ -224,6 +224,30 @@ fn what_cannot_be_journalled_is_not_started_until_it_can() {
     assert_eq!(runs(&p, "w1").len(), 1);
 }
 
+/// The journal lies on a disk of its own that is smaller than a file of the journal may become: what is over and done with
+/// makes room.
+#[test]
+fn a_disk_that_is_full_of_what_is_done_is_no_trouble() {
+    if !unix::privileges::is_root() {
+        return; // only root can mount
+    }
+    let p = skynet("user = \"root\"\n");
+    let client = p.broker.client();
+    let folder = p.sandbox.folder("participants/sizer/journal");
+    let script =
+        format!("mount -t tmpfs -o size=128k tmpfs {} && cd sizer && exec exo 2>&1", folder.display());
+    let mut exo = p.sandbox.start("unshare", &["-m", "sh", "-c", &script]);
+    exo.wait_until_it_says("consuming from sizer");
+    let mut replies = client.replies();
+    // Each is there twice, as it came and as it went.
+    for number in 0..300 {
+        client.publish("sizer", workitem(&format!("w{number}"), json!({ "text": "x".repeat(1000) })));
+    }
+    for number in 0..300 {
+        assert_eq!(replies.receive_json()["fei"]["wfid"], format!("w{number}"));
+    }
+}
+
 /// "What cannot be parked is not acknowledged."
 #[test]
 fn what_cannot_be_parked_is_not_acknowledged_until_it_is() {

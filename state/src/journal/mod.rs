@@ -7,6 +7,7 @@
 //!
 //! A file that has grown beyond [`SEGMENT`] is followed by the next, into which goes what is live. Older files
 //! stay as an archive of [`ARCHIVE`] bytes: a broker that is killed may deliver again what was acknowledged.
+//! On a full disk all goes that is not live.
 //!
 //! | module | what |
 //! |---|---|
@@ -243,13 +244,16 @@ impl Journal {
             // Where a new file cannot be made the old one may still grow.
             let _ = self.rotate();
         }
-        match self.write(record) {
-            Err(e) if e.kind() == io::ErrorKind::StorageFull && !self.older.is_empty() => {
-                self.prune(0);
-                self.write(record)
+        let mut done = self.write(record);
+        for make_room in [Self::drop_archive, Self::start_over] {
+            if !done.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::StorageFull) {
+                break;
             }
-            done => done,
+            if make_room(self)? {
+                done = self.write(record);
+            }
         }
+        done
     }
 
     fn write(&mut self, record: &Record<'_>) -> io::Result<Place> {
@@ -306,6 +310,29 @@ impl Journal {
             places.push((*digest, next.append(&record, &mut self.buffer)?));
         }
         Ok(places)
+    }
+
+    /// Makes room on a full disk: the older files go. Whether there were any.
+    fn drop_archive(&mut self) -> io::Result<bool> {
+        let any = !self.older.is_empty();
+        // It has them open.
+        self.archive = None;
+        self.prune(0);
+        Ok(any)
+    }
+
+    /// Makes room on a full disk: a file in which nothing is live gives way to a new one. Whether it did.
+    fn start_over(&mut self) -> io::Result<bool> {
+        let Some(old) = self.segment.as_ref().filter(|old| self.live.is_empty() && old.grown() > 0) else {
+            return Ok(false);
+        };
+        fs::remove_file(old.path())?;
+        self.segment = None;
+        self.ready()?;
+        for digest in self.passed.clone() {
+            self.write(&Record::Passed { time: moment::now(), digest })?;
+        }
+        Ok(true)
     }
 
     /// Reads the files of processes that have ended. What cannot be read is left alone.
