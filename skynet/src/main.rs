@@ -63,7 +63,7 @@ use cli::author::Local;
 use cli::{Cli, Verb, help};
 use std::process::ExitCode;
 use tree::Tree;
-use trouble::{Outcome, Trouble};
+use trouble::{Outcome, Trouble, cannot};
 
 const WRONG_USAGE: u8 = 100;
 
@@ -82,7 +82,11 @@ fn main() -> ExitCode {
         say::keep_stdout_for_json();
     }
     interrupt::watch();
-    match perform(cli) {
+    let written = |code| match say::unwritten() {
+        Some(e) => Err(cannot("write", "to standard output")(e)),
+        None => Ok(code),
+    };
+    match perform(cli).and_then(written) {
         Ok(code) => ExitCode::from(code),
         Err(trouble) => {
             // What an interrupted command did not leave behind is not worth a line.

@@ -3,10 +3,13 @@
 use crate::progress;
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// Whether standard output is for JSON, and words go to standard error.
 static JSON: AtomicBool = AtomicBool::new(false);
+
+/// The number of the error with which something said was not written.
+static UNWRITTEN: AtomicI32 = AtomicI32::new(0);
 
 /// From now on standard output is for JSON, and words go to standard error.
 pub fn keep_stdout_for_json() {
@@ -16,12 +19,23 @@ pub fn keep_stdout_for_json() {
 /// Writes one line for people.
 pub fn line(words: Arguments) {
     progress::clear();
-    // A closed pipe is the listener's decision and no reason to leave work half done.
-    let _ = if JSON.load(Ordering::Relaxed) {
-        writeln!(io::stderr(), "{words}")
-    } else {
-        writeln!(io::stdout(), "{words}")
-    };
+    if JSON.load(Ordering::Relaxed) {
+        // As for complaints.
+        let _ = writeln!(io::stderr(), "{words}");
+    } else if let Err(e) = writeln!(io::stdout(), "{words}")
+        && e.kind() != ErrorKind::BrokenPipe
+    {
+        // Work is not left half done for it: it is told at the end. A closed pipe is the listener's decision.
+        UNWRITTEN.store(e.raw_os_error().unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+/// Why something that was said could not be written, as on a full disk.
+pub fn unwritten() -> Option<io::Error> {
+    match UNWRITTEN.load(Ordering::Relaxed) {
+        0 => None,
+        number => Some(io::Error::from_raw_os_error(number)),
+    }
 }
 
 /// Writes one line about what went wrong, or may go wrong, to standard error.

@@ -1,7 +1,7 @@
 //! `skynet trace WFID`: everything that is known of one process, in the order of time.
 
 use crate::cli::writer::Trace as Args;
-use crate::history::micros;
+use crate::history::{self, micros};
 use crate::log::{self, Wanted};
 use crate::paint::{self, Colour};
 use crate::say::{self, complain, say};
@@ -33,7 +33,7 @@ pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
     let mut events = vec![];
     for (name, state) in states::of(tree, &[])? {
         if let Err(why) = from_history(&name, &state, &args.wfid, &mut events) {
-            complain!("cannot read {}: {why}", state.join("history.db").display());
+            history::not_read(&state, &why);
         }
         events.extend(from_failed(&name, &state, &args.wfid)?);
         events.extend(from_live(&name, &state, &args.wfid));

@@ -3,7 +3,7 @@
 
 mod home;
 
-use home::{Home, Lines, finish};
+use home::{Home, Lines, finish, wait_until};
 use serde_json::Value;
 use state::failed::{About, FailedStore, Failure};
 use state::history::{Outcome, Row, Writer};
@@ -148,7 +148,7 @@ fn failed_workitems_are_listed_shown_put_back_and_dropped() {
     let back = home.skynet(&["failed", "sizer", "w1", "--retry"]);
     assert_eq!(back.code, Some(0), "{back:?}");
     assert!(back.err.contains("may ignore"), "the engine failed it already, which is said: {back:?}");
-    home::wait_until("it is on the queue", || json(&home, &["queues", "sizer"])[0]["ready"] == 1);
+    wait_until("it is on the queue", || json(&home, &["queues", "sizer"])[0]["ready"] == 1);
     assert_eq!(json(&home, &["failed", "sizer", "w1"])[0]["retries"].as_array().unwrap().len(), 1);
 
     home.good(&["failed", "sizer", "w1", "--drop"]);
@@ -184,7 +184,7 @@ fn a_participant_with_a_name_of_its_own_is_in_no_list_twice_and_goes_back_to_its
     assert_eq!(what, ["queued", "started", "failed", "kept"], "{events}");
 
     assert_eq!(home.skynet(&["failed", "--all", "--retry"]).code, Some(0));
-    home::wait_until("it is on the queue", || json(&home, &["queues", "robot"])[0]["ready"] == 1);
+    wait_until("it is on the queue", || json(&home, &["queues", "robot"])[0]["ready"] == 1);
     assert_eq!(json(&home, &["failed"])[0]["retries"].as_array().unwrap().len(), 1);
 
     let refused = home.skynet(&["config", "robot", "set", "grace", "9s"]);
@@ -223,5 +223,20 @@ fn nobody_who_reads_is_no_reason_to_complain() {
         drop(Lines::of(child.stdout.take().unwrap()));
         let done = finish(child);
         assert!(!done.err.contains("panicked") && !done.err.contains("roken pipe"), "{words:?}: {done:?}");
+    }
+}
+
+/// "A full disk …: one clear line each", also where the answer itself finds no room.
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success() {
+    let home = Home::up_without_broker();
+    home.service("quiet", "echo a line; exec sleep 1000");
+    home.good(&["enable", "./quiet"]);
+    wait_until("there is a line", || home.good(&["log", "quiet"]).contains("a line"));
+    for words in [&["status"][..], &["log"], &["history"], &["history", "--csv"], &["new", "--list"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let done = finish(home.command(words).stdout(full).spawn().unwrap());
+        assert!(done.code == Some(111) && done.err.contains(": No space left"), "{words:?}: {done:?}");
+        assert_eq!(done.err.matches("cannot write").count(), 1, "{words:?}: {done:?}");
     }
 }

@@ -52,7 +52,7 @@ pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
 }
 
 /// A history that is locked or damaged is told of; the others are shown all the same.
-fn not_read(place: &Path, why: &dyn std::fmt::Display) -> u8 {
+pub fn not_read(place: &Path, why: &dyn std::fmt::Display) -> u8 {
     let file = place.join("history.db");
     match why.to_string() {
         damaged if damaged.contains("not a database") || damaged.contains("malformed") => complain!(

@@ -44,9 +44,7 @@ pub fn print(histories: &[(String, History)], filter: &Filter, args: &Args, json
         say::json(&rows.iter().map(as_json).collect::<Vec<_>>()).map_err(cannot("write", "the result"))?;
     } else if !rows.is_empty() || troubles.is_empty() {
         table(&rows);
-        if order == Order::Newest
-            && (more || rows.len() == SHOWN && args.lines.is_none() && args.slowest.is_none())
-        {
+        if order == Order::Newest && args.lines.is_none() && (more || rows.len() == SHOWN) {
             complain!("the last {} are shown (more: -n COUNT)", rows.len());
         }
     }

@@ -58,6 +58,8 @@ pub fn run(tree: &Tree, args: &writer::Log, json: bool) -> Outcome {
     match print_logs(tree, args, &wanted, &picked, json) {
         // Who reads has read enough.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(0),
+        // What only writing meets.
+        Err(e) if e.kind() == ErrorKind::StorageFull => Err(cannot("write", "to standard output")(e)),
         done => done.map(|()| 0).map_err(cannot("read", tree.logs().display())),
     }
 }
