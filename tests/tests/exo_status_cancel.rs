@@ -110,10 +110,12 @@ fn workitem(wfid: &str, expid: &str, fields: Value) -> String {
 const WORKER: &str = "
 import time
 class ParticipantHandler(object):
+    ctrl_message = by_method = None
     def handle_wi(self, wid):
         wid.progress(0.25, 'a quarter')
         print('begun', wid.wfid)
-        while not wid.cancelled:
+        # It is told in another thread, after the mark is set.
+        while not (wid.cancelled and self.ctrl_message and self.by_method):
             time.sleep(0.01)
         wid.fields.seen = [self.ctrl_message, self.ctrl_wid is wid, self.by_method is wid]
     def handle_wi_control(self, ctrl):
