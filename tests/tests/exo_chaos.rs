@@ -68,10 +68,13 @@ fn nothing_is_lost_while_the_disk_of_the_journal_is_full() {
     let mut full = 0;
     while Instant::now() < end {
         let mut filler = File::create(inside("filler")).unwrap();
-        // Until there is no room left.
-        while std::io::Write::write_all(&mut filler, &[0; 4096]).is_ok() {}
         full += 1;
-        std::thread::sleep(Duration::from_millis(500 + ledger.random(1000)));
+        let spell = Instant::now() + Duration::from_millis(500 + ledger.random(1000));
+        while Instant::now() < spell {
+            // Until there is no room left, again and again: exo lets go of what it can do without.
+            while std::io::Write::write_all(&mut filler, &[0; 4096]).is_ok() {}
+            std::thread::sleep(Duration::from_millis(1));
+        }
         fs::remove_file(inside("filler")).unwrap();
         std::thread::sleep(Duration::from_millis(500 + ledger.random(1500)));
     }
