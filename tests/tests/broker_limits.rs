@@ -8,7 +8,8 @@ use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, WriteContext, gen_frame}
 use amq_protocol::protocol::basic::{self, AMQPProperties};
 use amq_protocol::protocol::{AMQPClass, connection};
 use broker::*;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use tests::Sandbox;
 use tests::broker::Broker;
 use tests::stage::{Heard, Stage};
@@ -188,4 +189,80 @@ fn on_a_full_disk_nothing_is_confirmed_until_there_is_room_and_then_all_is() {
     sandbox.wait_until("it says that it can again", || process.out().contains("can write to disk again"));
     assert_eq!(process.out().matches("cannot write to disk").count(), 1, "{}", process.out());
     assert_eq!(process.terminate().code, Some(0));
+}
+
+/// "a persistent one … is confirmed only after it is on disk": seen by strace. What the disk need not have is not synced.
+#[test]
+fn a_persistent_message_is_confirmed_after_its_transaction_is_synced() {
+    if !std::path::Path::new("/usr/bin/strace").exists() {
+        return;
+    }
+    for (delivery_mode, synced) in [(2, true), (1, false)] {
+        let sandbox = Sandbox::new();
+        let port = tests::broker::free_port();
+        let folder = sandbox.folder("data");
+        fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+        let settings = format!("listen = '127.0.0.1:{port}'\nuser = 'u'\npassword = 'p'\nvhosts = ['v']\n");
+        let settings = sandbox.write("data/broker.toml", settings);
+        fs::set_permissions(settings, Permissions::from_mode(0o600)).unwrap();
+        let program = sandbox.programs().path("skynet-broker");
+        let calls = "trace=pwrite64,fdatasync,fsync,write,writev,sendto,sendmsg";
+        let words = ["-f", "-y", "-s", "64", "-o", "trace", "-e", calls, program.to_str().unwrap(), "data"];
+        let mut process = sandbox.start("strace", &words);
+        sandbox.wait_until("it listens", || {
+            assert!(process.runs(), "{}", process.told());
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        let mut stage = Stage::new(&Broker::somebody(port, "u", "p", "v"));
+        let c = stage.enter();
+        stage.ask(c, 1, declare(durable("q")));
+        stage.ask(c, 1, confirm_select());
+        for number in 0..3 {
+            stage.raw(c, &frames("q", format!("message {number}").as_bytes(), delivery_mode));
+            let heard = stage.hear(c);
+            assert!(
+                matches!(heard, Heard::Method(1, AMQPClass::Basic(basic::AMQPMethod::Ack(_)))),
+                "{heard:?}"
+            );
+        }
+        // strace may write what it has seen later than the client hears of it.
+        sandbox.wait_until("all is traced", || order(&sandbox.read("trace")).matches('c').count() == 3);
+        let order = order(&sandbox.read("trace"));
+        // What was declared before is synced; then, for each message: written, synced, confirmed.
+        let (_, messages) = order.split_at(order.find('c').unwrap());
+        let each = if synced { "cwsc" } else { "cwc" };
+        assert!(messages.starts_with(each) && messages[each.len() - 1..].starts_with(each), "{order}");
+        let first = if synced { "wsc" } else { "swc" };
+        assert!(order.contains(first), "{order}");
+    }
+}
+
+/// What strace saw, a letter for each and one for several in a row: w = written to the log of the store, s = that was
+/// synced, c = a message was confirmed.
+fn order(trace: &str) -> String {
+    let mut order = String::new();
+    let mut syncing = std::collections::HashSet::new();
+    for line in trace.lines() {
+        let Some((pid, call)) = line.split_once(' ') else { continue };
+        let call = call.trim_start();
+        let sync = call.starts_with("fdatasync(") || call.starts_with("fsync(");
+        let of_log = call.contains("-wal>");
+        let letter = if call.starts_with("pwrite64(") && of_log {
+            'w'
+        } else if sync && of_log && call.contains("<unfinished") {
+            syncing.insert(pid);
+            continue;
+        } else if sync && of_log || call.contains("sync resumed>") && syncing.remove(pid) {
+            assert!(call.ends_with("= 0"), "{line}");
+            's'
+        } else if call.contains("\\0<\\0P\\0\\0\\0\\0") && !call.starts_with("pwrite64(") {
+            'c'
+        } else {
+            continue;
+        };
+        if !order.ends_with(letter) {
+            order.push(letter);
+        }
+    }
+    order
 }

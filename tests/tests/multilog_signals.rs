@@ -4,11 +4,13 @@
 mod multilog;
 
 use multilog::{all_text, lines, listing, names, old_logs};
+use std::io::Write;
 use tests::{Programs, Sandbox, on_both};
 use unix::process::Signal;
 
 on_both! {
     term_reads_to_the_end_of_the_line_and_leaves_the_rest_in_the_pipe,
+    term_within_a_long_line_waits_for_its_end,
     term_between_two_lines_ends_it_at_once,
     alrm_rotates_what_is_not_empty,
     alrm_cuts_at_a_line_end,
@@ -32,6 +34,33 @@ fn term_reads_to_the_end_of_the_line_and_leaves_the_rest_in_the_pipe(programs: P
     assert_eq!(multilog.finish().told(), (0, "", ""));
     assert_eq!(sandbox.read("log/current"), "one\nhalf a line\n");
     assert_eq!(listing(&sandbox, "log")[0], "744 16 current");
+}
+
+/// "TERM: … byte by byte to the line end: begin no big read after TERM": also where the line is longer than any buffer,
+/// and what follows it stays for the next multilog.
+fn term_within_a_long_line_waits_for_its_end(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let start = |log: &str| {
+        let mut command = sandbox.command("multilog", &["s16777215", log]);
+        command.stdin(reader.try_clone().unwrap());
+        sandbox.spawn(command)
+    };
+    let mut multilog = start("./log");
+    let part = "x".repeat(300_000);
+    writer.write_all(part.as_bytes()).unwrap();
+    // What came last may wait in memory for the end of its line.
+    sandbox.wait_until("the pipe is empty", || unread(&reader) == 0);
+    multilog.signal(Signal::SIGTERM);
+    sandbox.wait_until("the signal has arrived", || nothing_pending(multilog.pid()));
+    assert!(multilog.runs(), "it waits for the end of the line");
+    writer.write_all(b"yyy\nnext\n").unwrap();
+    assert_eq!(multilog.finish().told(), (0, "", ""));
+    assert!(sandbox.read("log/current") == format!("{part}yyy\n"));
+    let mut next = start("./next");
+    drop(writer);
+    assert_eq!(next.finish().told(), (0, "", ""));
+    assert_eq!(sandbox.read("next/current"), "next\n");
 }
 
 fn term_between_two_lines_ends_it_at_once(programs: Programs) {
@@ -180,6 +209,13 @@ fn fault_disk_full_multilog_drops_no_line(programs: Programs) {
     );
     assert_eq!(shell.finish().code, Some(0));
     assert!(sandbox.read("log/current") == lines(1, 2000));
+}
+
+/// How many bytes wait in a pipe.
+fn unread(pipe: &std::io::PipeReader) -> u32 {
+    use std::os::fd::AsFd;
+    let mut fds = [nix::poll::PollFd::new(pipe.as_fd(), nix::poll::PollFlags::POLLIN)];
+    u32::from(nix::poll::poll(&mut fds, 0u8).unwrap() > 0)
 }
 
 /// Whether a process has taken all signals that were sent to it (SigPnd and ShdPnd, proc(5)).

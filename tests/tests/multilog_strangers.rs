@@ -6,6 +6,7 @@ mod multilog;
 
 use multilog::{all_text, lines, listing, names, old_logs};
 use std::fs;
+use std::path::Path;
 use tests::{Running, Sandbox};
 use unix::process::Signal;
 
@@ -255,6 +256,43 @@ fn fault_endless_line_memory_of_multilog_stays_the_same() {
             sandbox.remove(format!("log{number}{label}/current"));
         }
     }
+}
+
+/// "never holds back a line": each is where it goes while no more comes.
+#[test]
+fn a_line_is_everywhere_it_goes_though_nothing_follows() {
+    let sandbox = Sandbox::new();
+    let mut multilog =
+        sandbox.start_fed("multilog", &["T", "./all", "-*", "+*two", "./some", "=status", "e"]);
+    let holds = |file: &str, text: &str| sandbox.has(file) && sandbox.read(file).trim_end().ends_with(text);
+    for (line, selected) in [("one", false), ("two", true), ("three", false)] {
+        multilog.feed(format!("{line}\n"));
+        sandbox.wait_until(&format!("{line} is written"), || holds("all/current", line));
+        if selected {
+            for file in ["some/current", "status"] {
+                sandbox.wait_until(&format!("{line} is in {file}"), || holds(file, line));
+            }
+            multilog.wait_until_it_says("Z two");
+        }
+    }
+    assert_eq!(multilog.finish().code, Some(0));
+}
+
+/// "Reads big blocks, … writes with as few system calls as possible"; `current` is checked "at rotation speed, not per
+/// line".
+#[test]
+fn many_lines_take_few_system_calls() {
+    if !Path::new("/usr/bin/strace").exists() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write("input", lines(1, 20_000));
+    let multilog = sandbox.programs().path("multilog");
+    let script = format!("exec strace -o trace {} t s99999999 ./log <input", multilog.display());
+    assert_eq!(sandbox.run("sh", &["-c", &script]).told(), (0, "", ""));
+    assert_eq!(sandbox.read("log/current").lines().count(), 20_000);
+    let calls = sandbox.read("trace").lines().count();
+    assert!(calls < 500, "{calls} system calls for 20000 lines");
 }
 
 /// A line that is begun in one read and goes on in others has one label, and is written once.

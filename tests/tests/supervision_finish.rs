@@ -54,6 +54,55 @@ fn a_start_that_fails_keeps_the_service_down() {
     assert_eq!(service.read("log"), "");
 }
 
+/// However it fails: exit codes have no meaning of their own here. How the service ended is not told: it never ran.
+#[test]
+fn a_start_that_fails_in_any_way_is_told_as_failed_for_good() {
+    let sandbox = Sandbox::new();
+    let tell = sandbox.script("tell", "echo \"$SKYNET_EVENT $SKYNET_EXIT$SKYNET_COUNT\" >>told");
+    for (name, start) in [("one", "exit 1"), ("hundred", "exit 100"), ("killed", "kill -9 $$")] {
+        let service = Service::new(&sandbox, name, "echo run >>log");
+        sandbox.script(format!("{name}/start"), start);
+        let settings = format!("[notify]\ncommand = [\"{}\"]\n[exit]\ndone = [1, 100]\n", tell.display());
+        sandbox.write(format!("{name}/service.toml"), settings);
+        let _supervise = service.supervise();
+        service.wait_until_it_holds("told", "\n");
+        assert_eq!(
+            (service.read("told").as_str(), service.read("log").as_str()),
+            ("failed 0\n", ""),
+            "{name}"
+        );
+        assert_eq!(state(&service), State::Failed, "{name}");
+    }
+}
+
+/// "(also `./stop` as encore names it)": beside a run it is its finish.
+#[test]
+fn stop_runs_after_each_exit_as_finish_does() {
+    let sandbox = Sandbox::new();
+    let run = "echo run >>log; [ -e second ] && exec sleep 1000; touch second; exit 7";
+    let service = Service::new(&sandbox, "s", run);
+    sandbox.script("s/stop", "echo stop $1 $2 >>log");
+    let _supervise = service.supervise();
+    service.wait_until_it_holds("log", "run\nstop 7 0\nrun\n");
+    service.wait_until_up();
+    service.svc("-d");
+    service.wait_until_it_holds("log", "run\nstop 7 0\nrun\nstop 256 15\n");
+}
+
+/// "TERM to supervise itself acts as `dx`."
+#[test]
+fn term_to_supervise_stops_the_service_and_ends_supervise_after_its_finish() {
+    let sandbox = Sandbox::new();
+    let run = "trap 'echo TERM >>log; exit 3' TERM\necho run >>log\nwhile :; do sleep 0.02; done";
+    let service = Service::new(&sandbox, "s", run);
+    sandbox.script("s/finish", "echo finish $1 $2 >>log");
+    let mut supervise = service.supervise();
+    service.wait_until_it_holds("log", "run\n");
+    assert_eq!(supervise.terminate().told(), (0, "", ""));
+    assert_eq!(service.read("log"), "run\nTERM\nfinish 3 0\n");
+    sandbox.wait_until_nothing_is_left();
+}
+
 /// encore's start and stop, without a run: up and down are these two.
 #[test]
 fn start_and_stop_work_without_a_run() {
@@ -75,11 +124,12 @@ fn start_and_stop_work_without_a_run() {
 #[test]
 fn fault_finish_that_hangs_is_killed_and_that_is_said() {
     let sandbox = Sandbox::new();
-    let service = Service::new(&sandbox, "s", "exit 1");
+    let service = Service::new(&sandbox, "s", "echo run >>log; exit 1");
     sandbox.script("s/finish", "exec sleep 1000");
     sandbox.write("s/service.toml", "[finish]\nlimit = \"200ms\"\n");
     let mut supervise = service.supervise();
     supervise.wait_until_it_says("supervise: warning: s/finish did not end within 0.2 seconds: killing it");
+    service.wait_until_it_holds("log", "run\nrun\n");
 }
 
 /// "They run when they are there and executable".

@@ -1,6 +1,7 @@
 //! svscan: which supervises it starts, starts again and forgets.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use std::fs;
 use tests::process::{Process, lives};
 use tests::service::Service;
@@ -200,4 +201,76 @@ fn fault_entry_that_cannot_be_looked_at_is_named(programs: Programs) {
     svscan.wait_until_it_says("svscan: warning: unable to stat dangling: file does not exist\n");
     svscan.signal(Signal::SIGTERM);
     svscan.finish();
+}
+
+/// "inotify on the directory …; a batch of changes is one change": however many services come at once, the directory is
+/// read once.
+#[test]
+fn a_batch_of_changes_is_one_change() {
+    let sandbox = Sandbox::new();
+    let svscan = svscan(&sandbox);
+    Service::sleeper(&sandbox, "elsewhere/first");
+    fs::rename(sandbox.path("elsewhere/first"), sandbox.path("scan/first")).unwrap();
+    Service::empty(&sandbox, "scan/first").wait_until_up();
+    let names: Vec<_> = (0..50).map(|number| format!("s{number}")).collect();
+    for name in &names {
+        Service::sleeper(&sandbox, format!("elsewhere/{name}"));
+    }
+    let inotify = Inotify::init(InitFlags::IN_NONBLOCK).unwrap();
+    // A close between two opens, so that the kernel makes no single event of them.
+    let events = AddWatchFlags::IN_OPEN | AddWatchFlags::IN_CLOSE_NOWRITE;
+    inotify.add_watch(&sandbox.path("scan"), events).unwrap();
+    // It sees them all at once, however slow this machine is.
+    svscan.signal(Signal::SIGSTOP);
+    sandbox.wait_until("svscan is stopped", || Process::find(svscan.pid()).is_some_and(|p| p.state == 'T'));
+    for name in &names {
+        let (from, to) = (format!("elsewhere/{name}"), format!("scan/{name}"));
+        fs::rename(sandbox.path(from), sandbox.path(to)).unwrap();
+    }
+    svscan.signal(Signal::SIGCONT);
+    sandbox.wait_until("all are supervised", || supervises(&svscan).len() == 51);
+    let mut reads = 0;
+    while let Ok(events) = inotify.read_events() {
+        let opens =
+            |event: &&InotifyEvent| event.name.is_none() && event.mask.contains(AddWatchFlags::IN_OPEN);
+        reads += events.iter().filter(opens).count();
+    }
+    assert_eq!(reads, 1, "the scan directory was read so often");
+}
+
+/// "HUP: rescan now": what waits after failures, for a minute in the end, is tried again at once.
+#[test]
+fn after_hup_what_fails_again_and_again_is_tried_at_once() {
+    let sandbox = Sandbox::new();
+    sandbox.script("first/supervise", "echo start >>../starts; exit 111");
+    Service::sleeper(&sandbox, "scan/s");
+    sandbox.set("PATH", format!("{}:/usr/bin:/bin", sandbox.path("first").display()));
+    let svscan = svscan(&sandbox);
+    sandbox.wait_until("it was started", || sandbox.read("starts") == "start\n");
+    // By itself the eighth start would come after more than four minutes, which no test waits.
+    sandbox.wait_until("it was started eight times", || {
+        svscan.signal(Signal::SIGHUP);
+        sandbox.read("starts").lines().count() >= 8
+    });
+}
+
+/// "Never more than one line per cause and minute."
+#[test]
+fn a_cause_is_named_once_however_often_it_is_met() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("scan");
+    sandbox.link("scan/loop", "loop");
+    sandbox.link("scan/dangling", "nowhere");
+    let svscan = svscan(&sandbox);
+    for marker in ["a", "b", "c", "d"] {
+        next_scan(&sandbox, marker);
+    }
+    let said = svscan.err();
+    let mut lines: Vec<_> = said.lines().collect();
+    lines.sort();
+    let expected = [
+        "svscan: warning: unable to stat dangling: file does not exist",
+        "svscan: warning: unable to stat loop: symbolic link loop",
+    ];
+    assert_eq!(lines, expected, "{said}");
 }

@@ -3,9 +3,11 @@
 
 use servicedir::status::{State, Want};
 use std::fs;
-use tests::process::{Process, lives};
+use std::time::Duration;
+use tests::process::{Process, lives, signal};
 use tests::service::Service;
 use tests::{Running, Sandbox};
+use unix::process::Signal;
 
 /// A service that notes TERM and does not end.
 const DEAF: &str = "trap 'echo TERM >>signals' TERM\necho start >>starts\nwhile :; do sleep 0.02; done";
@@ -194,4 +196,152 @@ fn the_files_of_s6_are_understood() {
     service.svc("-d");
     service.wait_until_down();
     assert_eq!(service.read("signals"), "INT\n");
+}
+
+/// "signal = "TERM"": another one may be what asks the service to stop.
+#[test]
+fn stop_signal_is_what_asks_the_service_to_stop() {
+    let sandbox = Sandbox::new();
+    let run = "for s in TERM USR1; do trap \"echo $s >>signals; [ $s = TERM ] || exit\" $s; done
+echo start >>starts\nwhile :; do sleep 0.02; done";
+    let (service, _supervise) = with(&sandbox, run, "[stop]\nsignal = \"USR1\"\n");
+    service.wait_until_it_holds("starts", "start\n");
+    service.svc("-d");
+    service.wait_until_down();
+    assert_eq!(service.read("signals"), "USR1\n");
+}
+
+/// "group = true … whole process group (own session/group for the child)".
+#[test]
+fn with_a_group_the_service_leads_a_session_and_group_of_its_own() {
+    let sandbox = Sandbox::new();
+    let (service, _supervise) = with(&sandbox, "exec sleep 1000", "[stop]\ngroup = true\n");
+    let pid = nix::unistd::Pid::from_raw(service.wait_until_up());
+    assert_eq!(nix::unistd::getpgid(Some(pid)), Ok(pid));
+    assert_eq!(nix::unistd::getsid(Some(pid)), Ok(pid));
+}
+
+/// When the next start is due, counted from when the service went down.
+fn backoff(service: &Service<'_>) -> Option<Duration> {
+    let status = service.status()?;
+    status.more?.backoff_until?.to_system_time()?.duration_since(status.since.to_system_time()?).ok()
+}
+
+/// "max": the time between two starts grows no further.
+#[test]
+fn the_backoff_grows_to_its_max_and_no_further() {
+    let sandbox = Sandbox::new();
+    let settings = "[backoff]\nfirst = \"10ms\"\nfactor = 100.0\nmax = \"400ms\"\n";
+    let (service, _supervise) = with(&sandbox, "echo start >>starts; exit 1", settings);
+    // By the factor alone the fifth start would be due after 100 seconds, the eighth after years.
+    service.wait_until_it_holds("starts", &"start\n".repeat(8));
+    let longest = sandbox.wait_for("it waits", || backoff(&service));
+    assert!(longest <= Duration::from_millis(400), "{longest:?}");
+}
+
+/// "jitter": chance lengthens the time, by its share at most, and for each service otherwise.
+#[test]
+fn jitter_lengthens_the_backoff_by_its_share_at_most() {
+    let sandbox = Sandbox::new();
+    let waits = |name: &str, jitter: &str| {
+        let service = Service::new(&sandbox, name, "exit 1");
+        let settings = format!("[backoff]\nfirst = \"100h\"\njitter = {jitter}\n");
+        sandbox.write(format!("{name}/service.toml"), settings);
+        let _supervise = service.supervise();
+        // Before its first start it waits as well, for nothing.
+        sandbox.wait_for("it waits", || backoff(&service).map(|wait| wait.as_secs()).filter(|wait| *wait > 1))
+    };
+    let hours = |n: u64| n * 3600;
+    let plain = waits("plain", "0.0");
+    assert!((hours(99)..=hours(100)).contains(&plain), "{plain}");
+    let of_chance: Vec<_> = ["a", "b", "c"].map(|name| waits(name, "0.5")).into();
+    assert!(of_chance.iter().all(|wait| (hours(99)..=hours(150)).contains(wait)), "{of_chance:?}");
+    // Within three minutes of each other by chance: once in three thousand for two of them, never all in practice.
+    assert!(of_chance.iter().any(|wait| wait.abs_diff(of_chance[0]) > 180), "{of_chance:?}");
+}
+
+/// "reset": after so long a run failures are forgotten: its own end counts as none, and those that follow anew.
+#[test]
+fn a_run_as_long_as_reset_makes_failures_forgotten() {
+    let sandbox = Sandbox::new();
+    let run = "echo start >>starts; [ -e stay ] || exit 1; while [ ! -e end ]; do sleep 0.02; done; exit 2";
+    let tell = sandbox.script("tell", "echo \"$SKYNET_EVENT $SKYNET_COUNT\" >>told");
+    let settings = format!(
+        "[backoff]\nfirst = \"10ms\"\nfactor = 2.0\nmax = \"100h\"\nreset = \"500ms\"\n\
+         [notify]\ncommand = [\"{}\"]\n",
+        tell.display()
+    );
+    let (service, _supervise) = with(&sandbox, run, &settings);
+    service.wait_until_it_holds("starts", &"start\n".repeat(4));
+    sandbox.write("s/stay", "");
+    service.wait_until_it_holds("told", "recovered 0\n");
+    sandbox.write("s/end", "");
+    service.wait_until_it_holds("told", "recovered 0\ncrash 0\nbackoff 2\n");
+}
+
+/// "`[limits]` … rlimits": each by its name, soft and hard.
+#[test]
+fn each_limit_has_its_name_and_holds() {
+    let sandbox = Sandbox::new();
+    let own = fs::read_to_string("/proc/self/limits").unwrap();
+    let column = |limits: &str, title: &str, number: usize| -> String {
+        let line = limits.lines().find_map(|line| line.strip_prefix(title)).unwrap();
+        line.split_whitespace().nth(number).unwrap().to_owned()
+    };
+    let table: [(&str, &str, u64); 16] = [
+        ("as", "Max address space", 5_000_000_000),
+        ("core", "Max core file size", 1001),
+        ("cpu", "Max cpu time", 1002),
+        ("data", "Max data size", 4_000_000_000),
+        ("fsize", "Max file size", 1_000_003),
+        ("locks", "Max file locks", 1004),
+        ("memlock", "Max locked memory", 65_000),
+        ("msgqueue", "Max msgqueue size", 1006),
+        ("nice", "Max nice priority", 7),
+        ("nofile", "Max open files", 78),
+        ("nproc", "Max processes", 10_009),
+        ("rss", "Max resident set", 1_000_010),
+        ("rtprio", "Max realtime priority", 11),
+        ("rttime", "Max realtime timeout", 10_000_012),
+        ("sigpending", "Max pending signals", 1013),
+        ("stack", "Max stack size", 8_000_014),
+    ];
+    // No more than the machine allows: not everybody may raise a hard limit.
+    let table = table.map(|(name, title, value)| {
+        let hard = column(&own, title, 1).parse().unwrap_or(u64::MAX);
+        (name, title, value.min(hard))
+    });
+    let lines: String = table.iter().map(|(name, _, value)| format!("{name} = {value}\n")).collect();
+    let (service, supervise) = with(&sandbox, "exec sleep 1000", &format!("[limits]\n{lines}"));
+    let pid = service.wait_until_up();
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    for (name, title, value) in table {
+        let found = [0, 1].map(|number| column(&limits, title, number));
+        assert_eq!(found, [value.to_string(), value.to_string()], "{name}\n{limits}");
+    }
+    assert_eq!(supervise.err(), "");
+}
+
+/// "where service.toml exists and has changed, it runs the helper `service-config DIR` before a start": and only there.
+#[test]
+fn service_config_runs_only_where_a_service_toml_is_and_has_changed() {
+    let sandbox = Sandbox::new();
+    let supervise = sandbox.copy_program_to("supervise", "bin/supervise");
+    let helper = sandbox.programs().path("service-config");
+    sandbox.script("bin/service-config", &format!("echo run >>runs\nexec {} \"$@\"", helper.display()));
+    let service = Service::sleeper(&sandbox, "s");
+    let _supervise = sandbox.start(&supervise, &["s"]);
+    let mut pid = service.wait_until_up();
+    let mut restarted = || {
+        signal(pid, Signal::SIGKILL);
+        pid = service.wait_until_another(pid);
+        service.read("runs").lines().count()
+    };
+    assert_eq!(restarted(), 0, "without a service.toml");
+    sandbox.write("s/service.toml", "[stop]\ngrace = \"1s\"\n");
+    assert_eq!((restarted(), restarted(), restarted()), (1, 1, 1), "it has come, and is as it was");
+    sandbox.write("s/service.toml", "[stop]\ngrace = \"10s\"\n");
+    assert_eq!((restarted(), restarted()), (2, 2), "it has changed");
+    sandbox.remove("s/service.toml");
+    assert_eq!(restarted(), 2, "it is gone");
 }

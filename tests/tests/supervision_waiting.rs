@@ -1,6 +1,7 @@
 //! Waiting for what a service becomes, and what svstat says to people and programs.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+use std::path::Path;
 use tests::process::{lives, signal};
 use tests::service::Service;
 use tests::{Sandbox, mask};
@@ -77,6 +78,62 @@ fn a_wait_that_is_in_vain_says_so() {
         assert_eq!((done.code, done.out.as_str()), (Some(100), ""));
         assert!(done.err.starts_with(says), "{}", done.err);
     }
+}
+
+/// "`svc -wu|-wU|-wd|-wD|-wr [-T ms]`": each of them ends when its time is over.
+#[test]
+fn each_wait_has_its_time() {
+    let sandbox = Sandbox::new();
+    let up = Service::sleeper(&sandbox, "up");
+    sandbox.write("up/service.toml", "ready = \"fd:3\"\n");
+    let down = Service::sleeper(&sandbox, "down").down();
+    let ending = Service::new(&sandbox, "ending", "exec sleep 1000");
+    sandbox.script("ending/finish", "echo begun >>log; exec sleep 1000");
+    let _supervises = [up.supervise(), down.supervise(), ending.supervise()];
+    up.wait_until_up();
+    ending.wait_until_up();
+    ending.svc("-d");
+    ending.wait_until_it_holds("log", "begun\n");
+    for (option, service, word) in [
+        ("-wu", "down", "up"),
+        ("-wU", "up", "ready"),
+        ("-wd", "up", "down"),
+        ("-wD", "up", "finished"),
+        ("-wD", "ending", "finished"),
+        ("-wr", "up", "restarted"),
+    ] {
+        let done = sandbox.run("svc", &[option, "-T", "50", service]);
+        let said = format!("svc: warning: {service} is not {word}: timed out\n");
+        assert_eq!(done.told(), (99, "", said.as_str()), "{option} {service}");
+    }
+}
+
+/// "waiting costs no polling": neither whoever waits nor supervise does anything until there is something.
+#[test]
+fn waiting_costs_no_polling() {
+    if !Path::new("/usr/bin/strace").exists() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "s");
+    let supervise = service.supervise();
+    sandbox.wait_until("it is ready", || service.status().unwrap().more.unwrap().ready.is_some());
+    let svc = sandbox.programs().path("svc");
+    let switches = || {
+        let status = sandbox.read(format!("/proc/{}/status", supervise.pid()));
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.unwrap().trim().parse::<u64>().unwrap()
+    };
+    let before = switches();
+    let words = ["-o", "trace", svc.to_str().unwrap(), "-wd", "-T", "2000", "s"];
+    assert_eq!(sandbox.run("strace", &words).code, Some(99));
+    let trace = sandbox.read("trace");
+    // A poll without a time only looks.
+    let waits = |line: &&str| (line.contains("poll(") && !line.contains(", 0)")) || line.contains("sleep(");
+    assert_eq!(trace.lines().filter(waits).count(), 1, "{trace}");
+    // Once for the FIFO that svc has opened.
+    let woken = switches() - before;
+    assert!(woken <= 3, "supervise was woken {woken} times");
 }
 
 /// "`svstat --json`, `svstat -v` (ready, restarts, last exit, backoff, since)".
