@@ -238,6 +238,35 @@ fn a_batch_of_changes_is_one_change() {
     assert_eq!(reads, 1, "the scan directory was read so often");
 }
 
+/// "Starts at most N services at a time so that 10,000 come up without a fork storm": 64, and more only when it has waited.
+#[test]
+fn no_more_than_64_supervises_are_starting_at_a_time() {
+    if !std::path::Path::new("/usr/bin/strace").exists() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    // It never says that it has come up.
+    sandbox.script("first/supervise", "exec sleep 1000");
+    for number in 0..100 {
+        sandbox.folder(format!("scan/s{number}"));
+    }
+    let program = sandbox.programs().path("svscan");
+    sandbox.set("PATH", format!("{}:/usr/bin:/bin", sandbox.path("first").display()));
+    let calls = "trace=clone,clone3,vfork,fork,epoll_wait,epoll_pwait";
+    sandbox.start("strace", &["-o", "trace", "-e", calls, program.to_str().unwrap(), "scan"]);
+    // How many were started between two waits.
+    let batches = || -> Vec<usize> {
+        let trace = sandbox.read("trace");
+        let waits = |line: &&str| line.starts_with("epoll_");
+        let lines: Vec<_> = trace.lines().filter(|line| waits(line) || line.contains("= ")).collect();
+        lines.split(|line| waits(&line)).map(<[_]>::len).filter(|batch| *batch > 0).collect()
+    };
+    sandbox.wait_until("all are started", || batches().iter().sum::<usize>() >= 100);
+    let batches = batches();
+    assert_eq!(batches[0], 64, "{batches:?}");
+    assert!(batches.iter().all(|batch| *batch <= 64), "{batches:?}");
+}
+
 /// "HUP: rescan now": what waits after failures, for a minute in the end, is tried again at once.
 #[test]
 fn after_hup_what_fails_again_and_again_is_tried_at_once() {
