@@ -259,7 +259,7 @@ fn no_more_than_64_supervises_are_starting_at_a_time() {
         let trace = sandbox.read("trace");
         let waits = |line: &&str| line.starts_with("epoll_");
         let lines: Vec<_> = trace.lines().filter(|line| waits(line) || line.contains("= ")).collect();
-        lines.split(|line| waits(&line)).map(<[_]>::len).filter(|batch| *batch > 0).collect()
+        lines.split(waits).map(<[_]>::len).filter(|batch| *batch > 0).collect()
     };
     sandbox.wait_until("all are started", || batches().iter().sum::<usize>() >= 100);
     let batches = batches();

@@ -267,7 +267,7 @@ fn a_run_as_long_as_reset_makes_failures_forgotten() {
     let run = "echo start >>starts; [ -e stay ] || exit 1; while [ ! -e end ]; do sleep 0.02; done; exit 2";
     let tell = sandbox.script("tell", "echo \"$SKYNET_EVENT $SKYNET_COUNT\" >>told");
     let settings = format!(
-        "[backoff]\nfirst = \"10ms\"\nfactor = 2.0\nmax = \"100h\"\nreset = \"500ms\"\n\
+        "[backoff]\nfirst = \"10ms\"\nfactor = 2.0\nmax = \"100h\"\nreset = \"4s\"\n\
          [notify]\ncommand = [\"{}\"]\n",
         tell.display()
     );
