@@ -5,10 +5,11 @@ use crate::status::{FULL, Status};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use std::borrow::Cow;
-use std::fs::{self, TryLockError};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use unix::fds::open_nonblocking;
+use unix::marked::is_marked;
 
 /// Whether a supervise runs in `dir`.
 ///
@@ -47,8 +48,7 @@ pub fn send(dir: &Path, letters: &[u8]) -> io::Result<()> {
 pub fn status(dir: &Path) -> io::Result<Status> {
     let bad = |words| io::Error::new(io::ErrorKind::InvalidData, words);
     let mut file = fs::File::from(open_nonblocking(&within(dir, names::STATUS), OFlag::O_RDONLY)?);
-    // Given back when the file is closed. A file system without locks: nobody can say there that it is stale.
-    if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
+    if is_marked(&file) {
         return Err(bad("stale"));
     }
     let (mut bytes, mut filled) = ([0; FULL], 0);

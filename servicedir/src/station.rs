@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use unix::fds::open_nonblocking;
+use unix::marked::Mark;
 use unix::process::Identity;
 
 /// What could not be done with which file, as daemontools says it: `unable to acquire supervise/lock`.
@@ -36,7 +37,7 @@ pub struct Station {
     /// The lock file keeps a status that could be written nowhere else.
     kept: Cell<bool>,
     /// Held while the status is wrong and cannot even be removed.
-    stale: Option<Flock<File>>,
+    stale: Option<Mark>,
 }
 
 /// Why the status could not be replaced.
@@ -148,16 +149,13 @@ impl Station {
         }
     }
 
-    /// Marks the status that is there as wrong, or no longer: by a lock, which needs no room and works where nothing can
-    /// be written. Not to be called in a child that shares our memory: its descriptors are not ours.
+    /// Marks the status that is there as wrong, or no longer: by a mark that needs no room and works where nothing can be
+    /// written. Not to be called in a child that shares our memory: its descriptors are not ours.
     pub fn mark(&mut self, stale: bool) {
         if !stale {
             self.stale = None;
         } else if self.stale.is_none() {
-            let lock =
-                File::open(names::STATUS).ok().map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock));
-            // A reader that looks just now keeps the lock from us: it is tried again with the status.
-            self.stale = lock.and_then(Result::ok);
+            self.stale = File::open(names::STATUS).and_then(Mark::on).ok();
         }
     }
 }

@@ -16,6 +16,7 @@
 //! | [`secret`] | secrets for the next program |
 //! | [`before_main`] | what Rust's runtime changes before `main`, undone; the memory of the last argument |
 //! | [`execution`] | becoming another program |
+//! | [`marked`] | a mark on an open file, for whoever looks |
 //! | [`local_time`] | the local time of a second |
 //! | [`inherited`] | descriptors that somebody else left open |
 //! | [`writeback`] | beginning to write to disk |
@@ -32,6 +33,7 @@ pub mod inherited;
 pub mod kept;
 pub mod launch;
 pub mod local_time;
+pub mod marked;
 pub mod privileges;
 pub mod process;
 pub mod secret;
