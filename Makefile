@@ -1,16 +1,17 @@
 # SkyNET. `make help` lists the verbs.
 
-TRIPLE  := $(shell rustc -vV | sed -n 's/^host: //p')
+TRIPLE  := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 OUT     := target/skynet
 # One of these runs per service: with musl its start costs a third and its memory half, for glibc asks the processor about
 # itself at each start. Where Rust's library for musl is not there (rustup target add …) they are built with glibc.
 MUSL    := $(patsubst %-gnu,%-musl,$(filter %-gnu,$(TRIPLE)))
-TINYTRIPLE := $(if $(and $(MUSL),$(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(MUSL)/lib)),$(MUSL),$(TRIPLE))
+TINYTRIPLE := $(if $(and $(MUSL),$(wildcard $(shell rustc --print sysroot 2>/dev/null)/lib/rustlib/$(MUSL)/lib)),$(MUSL),$(TRIPLE))
 TINY    := svscan supervise svctl
 TOOLS   := envdir fghack pgrphack readproctitle setlock softlimit svscanboot tai64n tai64nlocal
 SMALLFLAGS := -C target-feature=+crt-static -C relocation-model=static
 
-.PHONY: help build demo test chaos bench fuzz memcheck lint doc clean
+# DESTDIR=DIR lays it out below DIR, for a package, without accounts. It builds nothing: `make build`, then `sudo make install`.
+.PHONY: help build install demo test chaos bench fuzz memcheck lint doc clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,6 +24,9 @@ build: ## builds every program into target/skynet/bin
 	RUSTFLAGS="$(SMALLFLAGS)" cargo build --quiet --profile small --target $(TRIPLE) -p multilog
 	RUSTFLAGS="$(SMALLFLAGS)" cargo build --quiet --profile small --target $(TRIPLE) -p tools $(TOOLS:%=--bin %)
 	@packaging/layout target/release target/$(TRIPLE)/small target/$(TINYTRIPLE)/small $(OUT)
+
+install: ## puts what was built onto this machine (as root), or below DESTDIR
+	@packaging/install $(OUT) $(DESTDIR)
 
 test: ## gets what the tests need, builds, runs all tests
 	tests/setup

@@ -3,6 +3,7 @@
 
 use crate::cli::admin::{Names, Paths};
 use crate::enable::{self, AtBoot};
+use crate::glob;
 use crate::interrupt::goes_on;
 use crate::listening;
 use crate::participant::{self, Participant};
@@ -50,13 +51,17 @@ fn services(tree: &Tree, words: &[String]) -> Result<Vec<String>, Trouble> {
     let mut services = vec![];
     for word in words {
         services.extend(match tree.pick(std::slice::from_ref(word)) {
+            Err(Trouble::NoSuch(line)) if glob::is_pattern(word) => return Err(Trouble::NoSuch(line)),
             Err(Trouble::NoSuch(line)) => match Participant::find(tree, word) {
                 Ok(participant) => {
                     enable::make(tree, &participant, AtBoot::Down)?;
-                    say!("{} does not start by itself (for that: skynet enable {word})", participant.name);
-                    participant.services()
+                    let called = participant.only.as_ref().unwrap_or(&participant.name);
+                    say!("{called} does not start by itself (for that: skynet enable {word})");
+                    participant.meant()
                 }
-                Err(Trouble::NoSuch(_)) => return Err(Trouble::NoSuch(line)),
+                Err(Trouble::NoSuch(_)) if !word.contains(crate::name::INSTANCE) => {
+                    return Err(Trouble::NoSuch(line));
+                }
                 Err(other) => return Err(other),
             },
             picked => picked?,

@@ -6,6 +6,7 @@
 
 use crate::cli::admin::{Names, Paths};
 use crate::control::{begin, take_away};
+use crate::glob;
 use crate::participant::{self, EXO, Participant};
 use crate::say::{complain, say};
 use crate::service::{Condition, Service};
@@ -33,12 +34,12 @@ pub enum AtBoot {
 /// `skynet enable PATH|NAME…`: makes the service directories and waits until they are up.
 pub fn enable(tree: &Tree, args: &Paths) -> Acted {
     let mut enabled = vec![];
-    for word in &args.words {
+    for word in &expanded(tree, &args.words)? {
         let participant = Participant::find(tree, word)?;
         for warning in &participant.warnings {
             complain!("warning: {warning}");
         }
-        let services = participant.services();
+        let services = participant.meant();
         let before = |name: &String| Service::look(&tree.service(name)).restarts_once_up();
         let restarts: Vec<_> = services.iter().map(before).collect();
         make(tree, &participant, AtBoot::Up)?;
@@ -46,7 +47,8 @@ pub fn enable(tree: &Tree, args: &Paths) -> Acted {
             take_away(tree, &name)?;
             say!("{name} is taken away: config.exo says instances = {}", participant.instances);
         }
-        say!("{} is enabled: {}", participant.name, tree.service(&participant.name).display());
+        let called = participant.only.as_ref().unwrap_or(&participant.name);
+        say!("{called} is enabled: {}", tree.service(called).display());
         if !starting::svscan_runs(tree) {
             say!("it will start with SkyNET: {}", starting::not_running(tree));
             enabled.extend(services);
@@ -57,7 +59,7 @@ pub fn enable(tree: &Tree, args: &Paths) -> Acted {
         }
         enabled.extend(services);
         let name = &participant.name;
-        match participant::settings(tree, &tree.service(name))? {
+        match participant::settings(tree, &tree.service(called))? {
             Some((settings, _)) => {
                 say!("next: skynet send {} --field KEY=VALUE --wait, skynet log -f {name}", settings.queue);
             }
@@ -65,6 +67,15 @@ pub fn enable(tree: &Tree, args: &Paths) -> Acted {
         }
     }
     Ok((0, enabled))
+}
+
+/// The words with each pattern in the place of the services that it matches.
+fn expanded(tree: &Tree, words: &[String]) -> Result<Vec<String>, Trouble> {
+    let one = |word: &String| match glob::is_pattern(word) && !word.contains('/') {
+        true => tree.pick(std::slice::from_ref(word)),
+        false => Ok(vec![word.clone()]),
+    };
+    Ok(words.iter().map(one).collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// `skynet disable NAME…`: it no longer starts by itself; what runs goes on.
@@ -91,7 +102,7 @@ pub fn disable(tree: &Tree, args: &Names) -> Acted {
 pub fn make(tree: &Tree, participant: &Participant, at_boot: AtBoot) -> Result<(), Trouble> {
     let scan_dir = tree.scan_dir();
     fs::create_dir_all(&scan_dir).map_err(cannot("make", scan_dir.display()))?;
-    for name in participant.services() {
+    for name in participant.meant() {
         let dir = scan_dir.join(&name);
         if !dir.exists() {
             let fresh = scan_dir.join(format!(".{name}.new-{}", std::process::id()));
@@ -196,7 +207,7 @@ mod tests {
     use super::*;
 
     fn participant(dir: &Path, instances: u32) -> Participant {
-        Participant { name: "sizer".to_owned(), dir: dir.to_owned(), instances, warnings: vec![] }
+        Participant { name: "sizer".to_owned(), dir: dir.to_owned(), instances, only: None, warnings: vec![] }
     }
 
     #[test]

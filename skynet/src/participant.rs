@@ -29,6 +29,8 @@ pub struct Participant {
     pub dir: PathBuf,
     /// How many service directories it gets.
     pub instances: u32,
+    /// The one of them that was named, as `NAME@2`.
+    pub only: Option<String>,
     /// What looks like a slip of the pen in its settings.
     pub warnings: Vec<String>,
 }
@@ -40,7 +42,19 @@ impl Participant {
     /// # Errors
     /// When there is no such participant, or it cannot be run.
     pub fn find(tree: &Tree, word: &str) -> Result<Self, Trouble> {
-        Self::at(tree, &Self::locate(tree, word)?)
+        let whole = name::participant(word);
+        if whole == word || word.contains('/') {
+            return Self::at(tree, &Self::locate(tree, word)?);
+        }
+        let found = Self::at(tree, &Self::locate(tree, whole)?)?;
+        if !found.services().iter().any(|service| service == word) {
+            let n = found.instances;
+            let line = format!(
+                "no instance {word:?}: {whole} has instances = {n} (skynet config {whole} set instances N)"
+            );
+            return Err(Trouble::NoSuch(line));
+        }
+        Ok(Self { only: Some(word.to_owned()), ..found })
     }
 
     /// The folder that `word` means, whatever state it is in.
@@ -90,12 +104,17 @@ impl Participant {
         let loaded = settings(tree, &dir)?;
         let instances = loaded.as_ref().map_or(1, |(settings, _)| settings.instances);
         let warnings = loaded.map_or_else(Vec::new, |(_, warnings)| warnings);
-        Ok(Self { name, dir, instances, warnings })
+        Ok(Self { name, dir, instances, only: None, warnings })
     }
 
     /// The service directories it gets.
     pub fn services(&self) -> Vec<String> {
         name::instances(&self.name, self.instances)
+    }
+
+    /// Those of them that were named: all, or one.
+    pub fn meant(&self) -> Vec<String> {
+        self.only.clone().map_or_else(|| self.services(), |one| vec![one])
     }
 }
 

@@ -9,6 +9,7 @@ use crate::tree::Tree;
 use crate::trouble::Trouble;
 use crate::waiting::{Waiting, Woken};
 use servicedir::names;
+use std::path::Path;
 use std::time::Duration;
 use unix::tai64n::Tai64n;
 
@@ -30,7 +31,11 @@ pub fn wait_for_supervise(tree: &Tree, name: &str) -> Result<(), Trouble> {
     let parts = [Some(dir.clone()), Some(dir.join(names::LOG)).filter(|log| log.exists())];
     let waiting = Waiting::at_most(NOTICE);
     let _progress = during(format!("waiting until {name} is supervised"));
-    Service::look(&dir).must_be_ours()?;
+    let service = Service::look(&dir);
+    service.must_be_ours()?;
+    if !service.supervised && !svscan_runs(tree) {
+        return Err(Trouble::Failed(format!("{name} is not supervised: {}", not_running(tree))));
+    }
     let noticed = waiting.until(|| {
         waiting.watch(&dir);
         waiting.watch(&dir.join(names::SUPERVISE));
@@ -39,16 +44,32 @@ pub fn wait_for_supervise(tree: &Tree, name: &str) -> Result<(), Trouble> {
     noticed.ok_or_else(|| Trouble::Failed(format!("{name} is not supervised: {}", not_running(tree))))
 }
 
-/// Whether an svscan runs for this tree. Of the system's nobody knows: its supervises are waited for.
+/// Whether an svscan runs for this tree. Who may not see other users' processes takes it for granted in the system's.
 pub fn svscan_runs(tree: &Tree) -> bool {
-    tree.home().is_none_or(|home| svscan::find(&home.join("run")).is_some())
+    match tree.home() {
+        Some(home) => svscan::find(&home.join("run")).is_some(),
+        None => !nix::unistd::geteuid().is_root() || svscan::of_system(&tree.scan_dir()).is_some(),
+    }
 }
 
 /// What to do when no svscan runs.
-pub fn not_running(tree: &Tree) -> &'static str {
+pub fn not_running(tree: &Tree) -> String {
     match tree.home() {
-        Some(_) => "no svscan runs in this home (start it with: skynet local up)",
-        None => "no svscan runs (start it with: systemctl start skynet)",
+        Some(_) => "no svscan runs in this home (start it with: skynet local up)".to_owned(),
+        None => format!("no svscan runs (start it with: {})", start_the_system(tree)),
+    }
+}
+
+/// The command that starts the system's SkyNET.
+pub fn start_the_system(tree: &Tree) -> String {
+    // What sd_booted(3) looks at.
+    match Path::new("/run/systemd/system").is_dir() {
+        true => "systemctl start skynet".to_owned(),
+        false => format!(
+            "PATH=/usr/lib/skynet/bin:$PATH svscan {} >>{}/svscan.log 2>&1 &",
+            tree.scan_dir().display(),
+            tree.logs().display()
+        ),
     }
 }
 

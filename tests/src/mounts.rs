@@ -29,6 +29,11 @@ impl Mount {
         assert!(mount(&[options, &[&place]].concat()));
         Self(place)
     }
+
+    /// One that is there already.
+    pub fn there(place: &Path) -> Self {
+        Self(place.to_str().unwrap().to_owned())
+    }
 }
 
 impl Drop for Mount {

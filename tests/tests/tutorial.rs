@@ -180,11 +180,13 @@ fn notifying_by_mail_is_as_the_recipe_says() {
 
 #[test]
 fn every_recipe_is_run() {
+    // What root does with a whole machine is tried in story_sysadmin_machine.rs.
+    let machine = ["install"];
     let own = fs::read_to_string(tests::checkout().join("tests/tests/tutorial.rs")).unwrap();
     for entry in fs::read_dir(tests::checkout().join("docs/howto")).unwrap().flatten() {
         let name = entry.path().file_stem().unwrap().to_str().unwrap().to_owned();
-        let run = own.contains(&format!("\"{name}\"")) || own.contains(&format!("docs/howto/{name}.md\""));
-        assert!(run, "{name} is not run here");
+        let run = own.contains(&format!("\"{name}\",")) || own.contains(&format!("docs/howto/{name}.md\""));
+        assert!(run || machine.contains(&name.as_str()), "{name} is not run here");
     }
 }
 

@@ -4,6 +4,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import os
+import pwd
 import sys
 
 from SkyNET._errors import Fatal, fatal
@@ -53,8 +54,22 @@ def _class(name):
     return cls
 
 
+def _user():
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return os.geteuid()
+
+
 def _import(path):
     if not os.path.isfile(path):
+        try:
+            os.stat(path)
+        except PermissionError as e:
+            raise Fatal("cannot read the handler file %s: %s for the user %s (who has to be let into each folder above it)"
+                        % (path, e.strerror, _user()))
+        except OSError:
+            pass
         raise Fatal("there is no handler file %s: set code, or put it there" % path)
     stem = os.path.splitext(os.path.basename(path))[0]
     try:

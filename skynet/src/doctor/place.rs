@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::service::Service;
+use crate::starting;
 use crate::tree::Tree;
 use crate::units::size;
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -135,8 +136,10 @@ fn leftovers(tree: &Tree) -> Vec<Finding> {
         let service = Service::look(&path);
         if let Some(process) = service.orphan() {
             let what = format!("{name} runs without its supervise");
-            let repair =
-                if tree.home().is_some() { "skynet local up takes over" } else { "systemctl restart skynet" };
+            let repair = match tree.home() {
+                Some(_) => "skynet local up takes over".to_owned(),
+                None => format!("{} takes over", starting::start_the_system(tree)),
+            };
             found.push(Finding::wrong("leftovers", what, repair));
             drop(process);
         }

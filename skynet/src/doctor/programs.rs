@@ -5,6 +5,7 @@ use crate::brokers;
 use crate::local::broker::{self as local, Broker};
 use crate::local::svscan;
 use crate::progress;
+use crate::service::Service;
 use crate::starting;
 use crate::tree::Tree;
 use crate::units::time;
@@ -60,16 +61,22 @@ fn python() -> Finding {
 fn supervision(tree: &Tree) -> Finding {
     let Some(home) = tree.home() else {
         let services = tree.services().unwrap_or_default();
-        if services.iter().any(|name| crate::service::Service::look(&tree.service(name)).hidden) {
+        if services.iter().any(|name| Service::look(&tree.service(name)).hidden) {
             return Finding::warning("svscan", "services are for root to see", "sudo skynet doctor");
         }
-        let supervised =
-            services.iter().any(|name| crate::service::Service::look(&tree.service(name)).supervised);
-        return match supervised {
-            // Who supervises the system's tree is seen at its services only.
-            _ if services.is_empty() => Finding::good("svscan", "nothing is enabled yet that would need it"),
-            true => Finding::good("svscan", "services are supervised"),
-            false => Finding::wrong("svscan", "no service is supervised", "systemctl start skynet"),
+        if let Some(pid) = svscan::of_system(&tree.scan_dir()) {
+            return Finding::good("svscan", format!("runs (pid {pid})"));
+        }
+        let supervised = services.iter().filter(|name| Service::look(&tree.service(name)).supervised).count();
+        return match (nix::unistd::geteuid().is_root(), supervised) {
+            (true, 0) => Finding::wrong("svscan", "it does not run", starting::start_the_system(tree)),
+            (true, n) => {
+                let what = format!("it does not run; {} without it", crate::units::count(n, "service"));
+                Finding::wrong("svscan", what, starting::start_the_system(tree))
+            }
+            // Who supervises is not for others to see.
+            (false, 0) => Finding::warning("svscan", "nothing of it is to be seen", "sudo skynet doctor"),
+            (false, _) => Finding::good("svscan", "services are supervised"),
         };
     };
     match svscan::find(&home.join("run")) {

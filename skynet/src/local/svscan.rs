@@ -3,6 +3,8 @@
 //! `run/svscan` in the home holds its pid, start time and boot id, so that the file of one that was killed, or
 //! of another boot, is recognised. The process that becomes svscan writes it itself, before it executes
 //! svscan: there is never one that is not on record.
+//!
+//! The system's is started by others (systemd, an init script) and is found by where it stands.
 
 use crate::service;
 use crate::tree::Tree;
@@ -10,6 +12,7 @@ use crate::trouble::{Outcome, Trouble, cannot};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -41,6 +44,20 @@ pub fn find(run: &Path) -> Option<Svscan> {
     let identity = parse(&text)?;
     let process = service::running(&identity)?;
     Some(Svscan { pid: identity.pid, process })
+}
+
+/// The svscan of the system's tree, if one runs: whoever started it, it stands in its scan directory. For root to see.
+pub fn of_system(scan_dir: &Path) -> Option<i32> {
+    let place = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    let wanted = place(scan_dir)?;
+    let pids =
+        fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.into_iter().find(|pid: &i32| {
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        let is_svscan =
+            fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim_end() == "svscan");
+        is_svscan && place(&process.join("cwd")) == Some(wanted)
+    })
 }
 
 /// Forgets the svscan of this home, which has ended.
