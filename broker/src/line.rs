@@ -1,10 +1,12 @@
 //! One peer: its socket, what was read from it and is not dealt with, the handshake, and the end.
 
 use crate::fault::Fault;
+use crate::old::Version;
 use crate::queue::ConnectionId;
 use crate::settings::Settings;
 use crate::wire::{self, FRAME_MAX};
 use amq_protocol::protocol::{AMQPClass, connection};
+use amq_protocol::types::parsing::parse_field_table;
 use amq_protocol::types::{AMQPValue, FieldTable};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,6 +28,8 @@ pub struct Line {
     pub input: Vec<u8>,
     /// The name of the connection.
     pub id: ConnectionId,
+    /// What the peer speaks.
+    pub version: Version,
 }
 
 /// What both sides agreed upon.
@@ -56,15 +60,17 @@ impl Line {
     pub async fn shake_hands(&mut self, settings: &Settings) -> Result<Agreed, Option<Fault>> {
         let mut greeting = [0; 8];
         self.stream.read_exact(&mut greeting).await.map_err(|_| None)?;
-        if &greeting != GREETING {
+        let Some(version) = Version::of_greeting(&greeting) else {
             let _ = self.stream.write_all(GREETING).await;
             return Err(None);
-        }
+        };
+        self.version = version;
+        let (version_major, version_minor) = version.numbers();
         self.say(connection::AMQPMethod::Start(connection::Start {
-            version_major: 0,
-            version_minor: 9,
-            server_properties: properties(),
-            mechanisms: "PLAIN".into(),
+            version_major,
+            version_minor,
+            server_properties: properties(version),
+            mechanisms: "PLAIN AMQPLAIN".into(),
             locales: "en_US".into(),
         }))
         .await?;
@@ -92,7 +98,7 @@ impl Line {
     /// Sends a method of the connection.
     pub async fn say(&mut self, method: connection::AMQPMethod) -> Result<(), Option<Fault>> {
         let mut out = vec![];
-        wire::put_method(&mut out, 0, AMQPClass::Connection(method));
+        wire::put_method(&mut out, 0, AMQPClass::Connection(method), self.version);
         self.stream.write_all(&out).await.map_err(|_| None)
     }
 
@@ -100,7 +106,7 @@ impl Line {
     async fn hear(&mut self) -> Result<connection::AMQPMethod, Option<Fault>> {
         loop {
             let cut = match wire::cut(&self.input) {
-                Ok(Some(raw)) => Some((raw.frame.len(), wire::method(&raw))),
+                Ok(Some(raw)) => Some((raw.frame.len(), wire::method(&raw, self.version))),
                 Ok(None) => None,
                 Err(wire::Broken) => return Err(None),
             };
@@ -155,7 +161,7 @@ impl Line {
         let mut buffer = vec![0; 64 << 10];
         loop {
             while let Ok(Some(raw)) = wire::cut(&self.input) {
-                let (length, method) = (raw.frame.len(), wire::method(&raw));
+                let (length, method) = (raw.frame.len(), wire::method(&raw, self.version));
                 self.input.drain(..length);
                 if let Ok(AMQPClass::Connection(connection::AMQPMethod::CloseOk(_))) = method {
                     return;
@@ -171,14 +177,32 @@ impl Line {
 
 fn authenticate(settings: &Settings, mechanism: &str, response: &[u8]) -> Result<(), Fault> {
     let expected = format!("\0{}\0{}", settings.user, settings.password);
+    let plain = match mechanism {
+        "PLAIN" => response.to_vec(),
+        "AMQPLAIN" => plain(response),
+        _ => vec![],
+    };
     // Compared in full, whatever differs: the time taken tells nothing.
-    let differing = response.iter().zip(expected.as_bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
-    if mechanism == "PLAIN" && response.len() == expected.len() && differing == 0 {
+    let differing = plain.iter().zip(expected.as_bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
+    if plain.len() == expected.len() && differing == 0 {
         return Ok(());
     }
     Err(Fault::access_refused(&format!(
         "Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
     )))
+}
+
+/// What PLAIN would have said for this response of AMQPLAIN, which is a table without its length; empty where it is none.
+fn plain(response: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(response.len()).unwrap_or(0);
+    let table = [&length.to_be_bytes(), response].concat();
+    let Ok((_, table)) = parse_field_table(table.as_slice()) else { return vec![] };
+    match (table.inner().get("LOGIN"), table.inner().get("PASSWORD")) {
+        (Some(AMQPValue::LongString(user)), Some(AMQPValue::LongString(password))) => {
+            [b"\0", user.as_bytes(), b"\0", password.as_bytes()].concat()
+        }
+        _ => vec![],
+    }
 }
 
 fn has_capability(properties: &FieldTable, name: &str) -> bool {
@@ -190,19 +214,20 @@ fn has_capability(properties: &FieldTable, name: &str) -> bool {
     }
 }
 
-/// What clients look at to know what they may do.
-fn properties() -> FieldTable {
+/// What clients look at to know what they may do. Those of 0-8 cannot read truth values in a table, and are told of none.
+fn properties(version: Version) -> FieldTable {
     let text = |t: &str| AMQPValue::LongString(t.into());
     let mut capabilities = FieldTable::default();
-    for name in [
+    let names = [
         "publisher_confirms",
         "consumer_cancel_notify",
         "basic.nack",
         "per_consumer_qos",
         "authentication_failure_close",
         "connection.blocked",
-    ] {
-        capabilities.insert(name.into(), AMQPValue::Boolean(true));
+    ];
+    for name in names.iter().filter(|_| version != Version::Old) {
+        capabilities.insert((*name).into(), AMQPValue::Boolean(true));
     }
     let mut table = FieldTable::default();
     table.insert("product".into(), text("skynet-broker"));

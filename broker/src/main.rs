@@ -20,6 +20,7 @@ mod exchange;
 mod fault;
 mod line;
 mod message;
+mod old;
 mod queue;
 mod server;
 mod settings;
@@ -100,7 +101,7 @@ fn run(dir: &Path) -> Result<(), String> {
             let reason = reason.split(" (os error").next().unwrap_or_default().to_owned();
             format!("cannot listen on {}: {reason}", settings.listen)
         })?;
-        let broker = fill(&settings.vhosts, shelf).map_err(cannot_open)?;
+        let broker = fill(&settings, shelf).map_err(cannot_open)?;
         let cannot = |e: std::io::Error| format!("cannot receive signals: {e}");
         let mut term = signal(SignalKind::terminate()).map_err(cannot)?;
         let mut int = signal(SignalKind::interrupt()).map_err(cannot)?;
@@ -117,10 +118,16 @@ fn run(dir: &Path) -> Result<(), String> {
 }
 
 /// A broker with what the store holds.
-fn fill(vhosts: &[String], shelf: store::Shelf) -> rusqlite::Result<broker::Broker> {
+fn fill(settings: &settings::Settings, shelf: store::Shelf) -> rusqlite::Result<broker::Broker> {
     let shelf = std::rc::Rc::new(shelf);
     let (contents, weight) = (shelf.contents()?, shelf.weight().clone());
-    let mut broker = broker::Broker::new(vhosts, contents, Box::new(std::rc::Rc::clone(&shelf)), weight);
+    let mut broker = broker::Broker::new(
+        &settings.user,
+        &settings.vhosts,
+        contents,
+        Box::new(std::rc::Rc::clone(&shelf)),
+        weight,
+    );
     shelf.messages(|id, vhost, queue, ttl| broker.found(id, vhost, queue, ttl))?;
     Ok(broker)
 }

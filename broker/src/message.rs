@@ -68,6 +68,8 @@ pub struct Heeded {
     pub persistent: bool,
     /// Its own time to live.
     pub ttl: Option<Ttl>,
+    /// Who it says that it is from.
+    pub user_id: Option<String>,
 }
 
 /// A message's time to live, as its header gives it.
@@ -81,12 +83,13 @@ pub enum Ttl {
 
 const DELIVERY_MODE: u16 = 1 << 12;
 const EXPIRATION: u16 = 1 << 8;
+const USER_ID: u16 = 1 << 4;
 
 /// Reads the payload of a content header; `None` where it is none.
 pub fn heed(payload: &[u8]) -> Option<Heeded> {
     let size = u64::from_be_bytes(*payload.get(4..)?.first_chunk()?);
     let flags = u16::from_be_bytes(*payload.get(12..)?.first_chunk()?);
-    if flags & (DELIVERY_MODE | EXPIRATION) == 0 {
+    if flags & (DELIVERY_MODE | EXPIRATION | USER_ID) == 0 {
         return Some(Heeded { size, ..Heeded::default() });
     }
     let header = parse(payload)?;
@@ -94,7 +97,8 @@ pub fn heed(payload: &[u8]) -> Option<Heeded> {
         Ok(ms) => Ttl::For(Duration::from_millis(ms)),
         Err(_) => Ttl::Nonsense(text.as_str().to_owned()),
     });
-    Some(Heeded { size, persistent: *header.properties.delivery_mode() == Some(2), ttl })
+    let user_id = header.properties.user_id().as_ref().map(|name| name.as_str().to_owned());
+    Some(Heeded { size, persistent: *header.properties.delivery_mode() == Some(2), ttl, user_id })
 }
 
 /// The `headers` in the payload of a content header; none where there are none.
@@ -145,7 +149,7 @@ mod tests {
             (plain.clone().with_expiration("-5".into()), false, Some(Ttl::Nonsense("-5".into()))),
             (plain.with_message_id("m".into()).with_delivery_mode(2), true, None),
         ] {
-            let expected = Heeded { size: 77, persistent, ttl };
+            let expected = Heeded { size: 77, persistent, ttl, user_id: None };
             assert_eq!(heed(&payload(77, properties.clone())), Some(expected), "{properties:?}");
         }
     }

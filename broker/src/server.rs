@@ -4,6 +4,7 @@
 use crate::broker::{Broker, Send};
 use crate::fault::Fault;
 use crate::line::{Agreed, End, Line};
+use crate::old::Version;
 use crate::queue::{ConnectionId, Moment};
 use crate::settings::Settings;
 use crate::store::Store;
@@ -31,12 +32,19 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_secs(1);
 
 /// What waits to be written to a connection.
-#[derive(Default)]
 struct Outbox {
     bytes: RefCell<Vec<u8>>,
     more: Notify,
     /// The largest frame that the peer takes.
     frame_max: u32,
+    /// What the peer speaks.
+    version: Version,
+}
+
+impl Outbox {
+    fn new(frame_max: u32, version: Version) -> Self {
+        Self { bytes: RefCell::default(), more: Notify::new(), frame_max, version }
+    }
 }
 
 /// What is being written to a connection.
@@ -191,9 +199,9 @@ impl Server {
             let Some(outbox) = outboxes.get(&id) else { continue };
             let mut bytes = outbox.bytes.borrow_mut();
             match send {
-                Send::Method(channel, class) => wire::put_method(&mut bytes, channel, class),
+                Send::Method(channel, class) => wire::put_method(&mut bytes, channel, class, outbox.version),
                 Send::Content(channel, class, message) => {
-                    wire::put_method(&mut bytes, channel, class);
+                    wire::put_method(&mut bytes, channel, class, outbox.version);
                     let (header, body) = (&message.header, &message.body);
                     wire::put_content(&mut bytes, channel, header, body, outbox.frame_max);
                 }
@@ -210,10 +218,10 @@ impl Server {
             *last += 1;
             *last
         };
-        let mut line = Line { stream, input: vec![], id };
+        let mut line = Line { stream, input: vec![], id, version: Version::Today };
         match tokio::time::timeout(HANDSHAKE, self.admit(&mut line)).await {
             Ok(Ok(agreed)) => {
-                let outbox = Rc::new(Outbox { frame_max: agreed.frame_max, ..Outbox::default() });
+                let outbox = Rc::new(Outbox::new(agreed.frame_max, line.version));
                 self.outboxes.borrow_mut().insert(id, Rc::clone(&outbox));
                 self.converse(&mut line, &outbox, agreed.heartbeat).await;
                 self.outboxes.borrow_mut().remove(&id);
@@ -340,7 +348,7 @@ impl Server {
                 Kind::Heartbeat => Ok(()),
                 Kind::Header => broker.header(id, number, raw.payload, now),
                 Kind::Body => broker.body(id, number, raw.payload, now),
-                Kind::Method => match wire::method(&raw) {
+                Kind::Method => match wire::method(&raw, line.version) {
                     Err(wire::Broken) => Err(Fault::not_implemented("this broker has no such method")),
                     Ok(AMQPClass::Connection(connection::AMQPMethod::Close(_))) => break Err(End::Asked),
                     Ok(AMQPClass::Connection(_)) => Err(Fault::invalid("unexpected method on channel 0")),

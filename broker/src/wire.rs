@@ -1,7 +1,9 @@
 //! Frames as bytes: cut from what was read, appended to what is to be written.
 
+use crate::old::Version;
 use amq_protocol::frame::{AMQPFrame, WriteContext, gen_frame, parse_frame};
 use amq_protocol::protocol::AMQPClass;
+use std::borrow::Cow;
 
 /// The largest frame either side may send.
 pub const FRAME_MAX: u32 = 131_072;
@@ -64,20 +66,30 @@ pub fn cut(input: &[u8]) -> Result<Option<Raw<'_>>, Broken> {
     Ok(Some(Raw { kind, channel, frame, payload: &frame[7..whole - 1] }))
 }
 
-/// Reads the method in a frame.
+/// Reads the method in a frame of a peer that speaks this version.
 ///
 /// # Errors
 /// [`Broken`] when there is none.
-pub fn method(raw: &Raw<'_>) -> Result<AMQPClass, Broken> {
-    match parse_frame(raw.frame) {
+pub fn method(raw: &Raw<'_>, version: Version) -> Result<AMQPClass, Broken> {
+    let mut translated = vec![];
+    let frame = match version.read(raw.payload) {
+        Cow::Borrowed(_) => raw.frame,
+        Cow::Owned(payload) => {
+            put_raw(&mut translated, raw.frame[0], raw.channel, &payload);
+            &translated
+        }
+    };
+    match parse_frame(frame) {
         Ok((_, AMQPFrame::Method(_, class))) => Ok(class),
         _ => Err(Broken),
     }
 }
 
-/// Appends a method.
-pub fn put_method(out: &mut Vec<u8>, channel: u16, class: AMQPClass) {
+/// Appends a method for a peer that speaks this version.
+pub fn put_method(out: &mut Vec<u8>, channel: u16, class: AMQPClass, version: Version) {
+    let start = out.len();
     put_frame(out, &AMQPFrame::Method(channel, class));
+    version.write(out, start);
 }
 
 /// Appends any frame.
@@ -126,10 +138,10 @@ mod tests {
             nowait: false,
         }));
         let mut out = vec![];
-        put_method(&mut out, 7, sent.clone());
+        put_method(&mut out, 7, sent.clone(), Version::Today);
         let raw = cut(&out).unwrap().unwrap();
         assert_eq!((raw.kind, raw.channel), (Kind::Method, 7));
-        assert_eq!(method(&raw).unwrap(), sent);
+        assert_eq!(method(&raw, Version::Today).unwrap(), sent);
     }
 
     #[test]
@@ -151,7 +163,7 @@ mod tests {
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             if let Ok(Some(raw)) = cut(&bytes) {
-                let _ = method(&raw);
+                let _ = method(&raw, Version::Today);
             }
         }
 
@@ -159,7 +171,9 @@ mod tests {
         fn no_method_payload_makes_the_reader_panic(payload in proptest::collection::vec(any::<u8>(), 4..100)) {
             let mut out = vec![];
             put_raw(&mut out, 1, 1, &payload);
-            let _ = method(&cut(&out).unwrap().unwrap());
+            for version in [Version::Today, Version::Old] {
+                let _ = method(&cut(&out).unwrap().unwrap(), version);
+            }
         }
     }
 }

@@ -5,6 +5,9 @@
 #[path = "../../broker/src/message.rs"]
 #[allow(dead_code)]
 mod message;
+#[path = "../../broker/src/old.rs"]
+#[allow(dead_code)]
+mod old;
 #[path = "../../broker/src/wire.rs"]
 #[allow(dead_code)]
 mod wire;
@@ -15,7 +18,10 @@ fuzz_target!(|bytes: &[u8]| {
     let mut rest = bytes;
     while let Ok(Some(raw)) = wire::cut(rest) {
         match raw.kind {
-            wire::Kind::Method => drop(wire::method(&raw)),
+            wire::Kind::Method => {
+                drop(wire::method(&raw, old::Version::Today));
+                drop(wire::method(&raw, old::Version::Old));
+            }
             wire::Kind::Header => {
                 let _ = message::heed(raw.payload);
                 let _ = message::headers(raw.payload);

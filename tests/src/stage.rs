@@ -22,6 +22,7 @@ pub struct Stage {
     port: u16,
     vhost: String,
     login: Vec<u8>,
+    user_is: String,
     lines: Vec<Line>,
     masked: Vec<(String, String)>,
     transcript: String,
@@ -46,7 +47,8 @@ impl Stage {
     pub fn new(broker: &Broker) -> Self {
         let login = format!("\0{}\0{}", broker.user, broker.password).into_bytes();
         let (port, vhost) = (broker.port, broker.vhost.clone());
-        Self { port, vhost, login, lines: vec![], masked: vec![], transcript: String::new() }
+        let user_is = format!("user was '{}'", broker.user);
+        Self { port, vhost, login, user_is, lines: vec![], masked: vec![], transcript: String::new() }
     }
 
     /// All that was said (`>`) and heard (`<`).
@@ -99,22 +101,43 @@ impl Stage {
 
     /// A connection as far as `connection.open`, whose answer is not read yet.
     pub fn knock(&mut self, login: &[u8], vhost: &str, heartbeat: u16) -> usize {
+        self.knock_as(b"AMQP\0\0\x09\x01", "PLAIN", login, vhost, heartbeat)
+    }
+
+    /// The same with another version or mechanism. An empty vhost is the one of the stage.
+    pub fn knock_as(
+        &mut self,
+        greeting: &[u8; 8],
+        mechanism: &str,
+        login: &[u8],
+        vhost: &str,
+        heartbeat: u16,
+    ) -> usize {
+        let vhost = if vhost.is_empty() { self.vhost.clone() } else { vhost.to_owned() };
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         self.lines.push(Line { stream, input: vec![] });
         let number = self.lines.len() - 1;
-        self.raw(number, b"AMQP\0\0\x09\x01");
-        assert!(matches!(
-            self.read(number),
-            Heard::Method(0, AMQPClass::Connection(connection::AMQPMethod::Start(_)))
-        ));
+        self.raw(number, greeting);
+        match self.read(number) {
+            Heard::Method(0, AMQPClass::Connection(connection::AMQPMethod::Start(start))) => {
+                assert_eq!(start.mechanisms.to_string(), "PLAIN AMQPLAIN");
+                if greeting[4] != 0 {
+                    let none = |value: &AMQPValue| *value == AMQPValue::FieldTable(FieldTable::default());
+                    let told = start.server_properties.inner().get("capabilities").is_some_and(|c| !none(c));
+                    let (major, minor) = (start.version_major, start.version_minor);
+                    self.remark(&format!("version {major}.{minor}, capabilities: {told}"));
+                }
+            }
+            other => panic!("{other:?}"),
+        }
         self.send(
             number,
             0,
             AMQPClass::Connection(connection::AMQPMethod::StartOk(connection::StartOk {
                 client_properties: capabilities(),
-                mechanism: "PLAIN".into(),
+                mechanism: mechanism.into(),
                 response: login.into(),
                 locale: "en_US".into(),
             })),
@@ -200,6 +223,22 @@ impl Stage {
         (0..count).for_each(|_| drop(self.hear(line)));
     }
 
+    /// The user's name and the password.
+    pub fn account(&self) -> (String, String) {
+        let login = String::from_utf8_lossy(&self.login).into_owned();
+        let (user, password) = login[1..].split_once('\0').unwrap();
+        (user.to_owned(), password.to_owned())
+    }
+
+    /// Sends a method as bytes, and hears the answer as bytes.
+    pub fn ask_in_bytes(&mut self, line: usize, channel: u8, method: &[u8]) {
+        self.note(line, '>', &format!("{channel} {method:?}"));
+        let frame = [&[1, 0, channel, 0, 0, 0, method.len() as u8], method, &[0xce]].concat();
+        self.raw(line, &frame);
+        let answer = self.frame_bytes(line).map_or("closed".into(), |frame| format!("{frame:?}"));
+        self.note(line, '<', &answer);
+    }
+
     /// Sends bytes that may be no frame at all.
     pub fn raw(&mut self, line: usize, bytes: &[u8]) {
         // A broker that has closed already is heard of by what is read next.
@@ -219,6 +258,7 @@ impl Stage {
 
     fn note(&mut self, line: usize, direction: char, text: &str) {
         let mut text = text
+            .replace(&self.user_is, "user was 'USER'")
             .replace(&format!("'{}'", self.vhost), "'VHOST'")
             .replace(&format!("vhost {} ", self.vhost), "vhost VHOST ");
         for (name, mask) in &self.masked {
@@ -294,14 +334,17 @@ impl Stage {
     }
 
     fn any_frame(&mut self, line: usize) -> Option<AMQPFrame> {
+        self.frame_bytes(line).map(|frame| parse_frame(frame.as_slice()).unwrap().1)
+    }
+
+    fn frame_bytes(&mut self, line: usize) -> Option<Vec<u8>> {
         let transcript = &self.transcript;
         let Line { stream, input } = &mut self.lines[line];
         loop {
             if input.len() >= 8 {
                 let size = u32::from_be_bytes([input[3], input[4], input[5], input[6]]) as usize + 8;
                 if input.len() >= size {
-                    let frame: Vec<u8> = input.drain(..size).collect();
-                    return Some(parse_frame(frame.as_slice()).unwrap().1);
+                    return Some(input.drain(..size).collect());
                 }
             }
             let mut buffer = [0; 64 << 10];

@@ -5,14 +5,15 @@
 mod broker;
 
 use amq_protocol::protocol::basic;
-use amq_protocol::protocol::{AMQPClass, channel, exchange, queue};
+use amq_protocol::protocol::{AMQPClass, access, channel, exchange, queue};
 use amq_protocol::types::FieldTable;
 use broker::*;
-use tests::stage::{CHANNELS, Stage};
+use tests::stage::{CHANNELS, Heard, Stage};
 
 scenarios![
     a_channel_that_is_not_open_closes_the_connection,
     a_channel_opened_twice_closes_the_connection,
+    a_channel_that_the_broker_closes_cannot_be_opened_before_that_is_answered,
     a_channel_more_than_was_agreed_closes_the_connection,
     a_closed_channel_can_be_opened_again,
     a_method_in_the_middle_of_a_message_closes_the_connection,
@@ -21,6 +22,10 @@ scenarios![
     flow_cannot_be_stopped,
     nowait_is_not_answered,
     a_wrong_password_is_refused,
+    a_password_may_come_in_a_table,
+    version_0_9_is_spoken_as_0_9_1,
+    version_0_8_is_spoken,
+    a_ticket_is_given_to_whom_asks_for_one,
     an_unknown_vhost_is_refused,
     wrong_use_on_one_channel_leaves_the_others_alone,
     a_connection_that_wants_signs_of_life_gets_them,
@@ -36,6 +41,14 @@ fn a_channel_opened_twice_closes_the_connection(s: &mut Stage) {
     let c = s.enter();
     s.ask(c, 1, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})));
     s.hear(c);
+}
+
+/// (rabbitpy does so.)
+fn a_channel_that_the_broker_closes_cannot_be_opened_before_that_is_answered(s: &mut Stage) {
+    let c = s.enter();
+    s.say(c, 1, passive("none"));
+    s.say(c, 1, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})));
+    s.hear_all(c, 2);
 }
 
 fn a_channel_more_than_was_agreed_closes_the_connection(s: &mut Stage) {
@@ -107,6 +120,52 @@ fn nowait_is_not_answered(s: &mut Stage) {
 fn a_wrong_password_is_refused(s: &mut Stage) {
     let c = s.knock(b"\0guest\0not this", "/", 0);
     s.hear(c);
+}
+
+/// AMQPLAIN, which PHP's php-amqplib and Python's aioamqp, amqplib and amqpy take where they are not told otherwise.
+fn a_password_may_come_in_a_table(s: &mut Stage) {
+    let (user, password) = s.account();
+    for password in [password.as_str(), "not this"] {
+        let c = s.knock_as(b"AMQP\0\0\x09\x01", "AMQPLAIN", &login_table(&user, password), "", 0);
+        s.hear(c);
+    }
+}
+
+fn version_0_9_is_spoken_as_0_9_1(s: &mut Stage) {
+    let (user, password) = s.account();
+    let c = s.knock_as(b"AMQP\x01\x01\0\x09", "AMQPLAIN", &login_table(&user, &password), "", 0);
+    s.hear(c);
+    s.ask(c, 1, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})));
+    s.ask(c, 1, declare(queue("q")));
+}
+
+/// What the original's client, python-amqplib, speaks.
+fn version_0_8_is_spoken(s: &mut Stage) {
+    let (user, password) = s.account();
+    for greeting in [b"AMQP\x01\x01\x08\0", b"AMQP\x01\x01\x09\x01"] {
+        let c = s.knock_as(greeting, "AMQPLAIN", &login_table(&user, &password), "", 0);
+        s.hear(c);
+        s.ask_in_bytes(c, 1, &[0, 20, 0, 10, 0]); // channel.open
+        s.ask(c, 1, declare(queue("q")));
+        s.ask_in_bytes(c, 1, &[0, 60, 0, 20, 0, 0, 1, b'q', 1, b't', 0]); // basic.consume
+        s.publish(c, to("", "q"), plain(), b"x");
+        s.hear(c);
+        s.say(c, 1, ack(1, false));
+        s.ask(c, 1, cancel("t"));
+        s.ask(c, 1, delete("q", false, false));
+        s.ask_in_bytes(c, 0, &[0, 10, 0, 60, 0, 200, 0, 0, 0, 0, 0]); // connection.close
+    }
+}
+
+fn a_ticket_is_given_to_whom_asks_for_one(s: &mut Stage) {
+    let c = s.enter();
+    let heard = s.ask(c, 1, AMQPClass::Access(access::AMQPMethod::Request(access::Request::default())));
+    assert!(matches!(heard, Heard::Method(1, AMQPClass::Access(_))), "{heard:?}");
+}
+
+fn login_table(user: &str, password: &str) -> Vec<u8> {
+    let text = |text: &str| [b"S", &(text.len() as u32).to_be_bytes()[..], text.as_bytes()].concat();
+    [b"\x05LOGIN", &text(user)[..], b"\x08PASSWORD", &text(password)].concat()
 }
 
 fn an_unknown_vhost_is_refused(s: &mut Stage) {

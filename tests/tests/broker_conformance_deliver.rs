@@ -11,6 +11,7 @@ use tests::stage::Stage;
 
 scenarios![
     a_message_keeps_its_properties,
+    a_message_in_the_name_of_another_user_closes_the_channel,
     bodies_of_all_sizes_arrive,
     a_mandatory_message_that_nothing_takes_comes_back_before_it_is_confirmed,
     a_message_to_an_exchange_that_is_not_there_closes_the_channel,
@@ -47,6 +48,16 @@ fn a_message_keeps_its_properties(s: &mut Stage) {
         s.hear(c);
         s.ask(c, 1, get("q", true));
     }
+}
+
+fn a_message_in_the_name_of_another_user_closes_the_channel(s: &mut Stage) {
+    let c = s.enter();
+    let (user, _) = s.account();
+    s.ask(c, 1, declare(queue("q")));
+    s.quietly(|s| s.publish(c, to("", "q"), plain().with_user_id(user.clone().into()), b"mine"));
+    s.ask(c, 1, passive("q"));
+    s.publish(c, to("", "q"), plain().with_user_id("other".into()), b"of another");
+    s.hear(c);
 }
 
 fn bodies_of_all_sizes_arrive(s: &mut Stage) {

@@ -100,6 +100,7 @@ impl Broker {
                 self.send(id, number, AMQPClass::Channel(ok));
                 Ok(true)
             }
+            (Some(c), AMQPClass::Channel(channel::AMQPMethod::Open(_))) if c.closing => Ok(false),
             (Some(c), _) if c.closing => Ok(true),
             (Some(c), _) if c.publishing.is_some() => Err(Fault::unexpected(
                 "expected content header for class 60, got non content header frame instead",

@@ -29,7 +29,7 @@ use crate::fault::Fault;
 use crate::message::{Message, Weight};
 use crate::queue::{ConnectionId, Content, Entry, Moment, Queue};
 use crate::store::{Change, Contents};
-use amq_protocol::protocol::{AMQPClass, confirm};
+use amq_protocol::protocol::{AMQPClass, access, confirm};
 use channel::Channel;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -55,6 +55,8 @@ pub trait Shelf {
 
 /// The broker.
 pub struct Broker {
+    /// The name of the one account.
+    user: String,
     vhosts: HashMap<String, VHost>,
     connections: HashMap<ConnectionId, Connection>,
     shelf: Box<dyn Shelf>,
@@ -94,9 +96,16 @@ struct Connection {
 type Done = Result<(), Fault>;
 
 impl Broker {
-    /// A broker with these vhosts, and in them what was stored.
-    pub fn new(vhosts: &[String], contents: Contents, shelf: Box<dyn Shelf>, weight: Weight) -> Self {
+    /// A broker for this user with these vhosts, and in them what was stored.
+    pub fn new(
+        user: &str,
+        vhosts: &[String],
+        contents: Contents,
+        shelf: Box<dyn Shelf>,
+        weight: Weight,
+    ) -> Self {
         let mut broker = Self {
+            user: user.into(),
             vhosts: vhosts.iter().map(|name| (name.clone(), VHost::fresh())).collect(),
             connections: HashMap::new(),
             shelf,
@@ -235,6 +244,11 @@ impl Broker {
                 self.channel(id, number)?.confirms.get_or_insert(0);
                 let ok = AMQPClass::Confirm(confirm::AMQPMethod::SelectOk(confirm::SelectOk {}));
                 self.answer_unless(select.nowait, id, number, ok)
+            }
+            // Nothing is granted by it any more; clients of older versions still ask.
+            AMQPClass::Access(access::AMQPMethod::Request(_)) => {
+                let ok = AMQPClass::Access(access::AMQPMethod::RequestOk(access::RequestOk {}));
+                self.answer(id, number, ok)
             }
             _ => Err(Fault::not_implemented("this broker has no such method")),
         }

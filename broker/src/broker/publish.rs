@@ -96,6 +96,12 @@ impl Broker {
         else {
             return Ok(());
         };
+        if let Some(from) = heeded.user_id.as_ref().filter(|from| **from != self.user) {
+            let user = &self.user;
+            return Err(Fault::precondition(&format!(
+                "user_id property set to '{from}' but authenticated user was '{user}'"
+            )));
+        }
         if let Some(Ttl::Nonsense(text)) = &heeded.ttl {
             let why = if text.parse::<i64>().is_ok() {
                 format!("{{value_negative,{text}}}")

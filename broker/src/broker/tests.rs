@@ -38,7 +38,7 @@ impl Bench {
     fn new() -> Self {
         let disk = Disk::default();
         let broker =
-            Broker::new(&["/".into()], Contents::default(), Box::new(disk.clone()), Weight::default());
+            Broker::new("me", &["/".into()], Contents::default(), Box::new(disk.clone()), Weight::default());
         let mut bench = Self { broker, disk, waiting: VecDeque::new(), heard: vec![], now: Moment::ZERO };
         for id in [ME, OTHER] {
             bench.broker.open(id, "/", true, 9).unwrap();
@@ -198,7 +198,7 @@ fn what_was_found_on_disk_is_delivered_as_redelivered() {
     let disk = Disk::default();
     disk.0.borrow_mut().insert(7, ("q".into(), b"old".to_vec()));
     let contents = Contents { queues: vec![("/".into(), "q".into(), vec![])], ..Contents::default() };
-    let mut broker = Broker::new(&["/".into()], contents, Box::new(disk.clone()), Weight::default());
+    let mut broker = Broker::new("me", &["/".into()], contents, Box::new(disk.clone()), Weight::default());
     broker.found(7, "/", "q", None);
     broker.found(9, "/", "q", None); // and its message is not there
     let mut bench = Bench { broker, disk, waiting: VecDeque::new(), heard: vec![], now: Moment::ZERO };
