@@ -5,8 +5,9 @@ use config::Settings;
 use nix::libc;
 use nix::unistd::{User, geteuid};
 use std::ffi::OsString;
-use std::fs::{DirBuilder, OpenOptions, Permissions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use unix::privileges;
 
@@ -76,12 +77,25 @@ fn target(settings: &Settings) -> Result<User, String> {
     }
 }
 
+/// The mode of a state folder that is not finished: whoever was killed there leaves the rest to the next. Nobody else would
+/// choose it, as nothing can be written there.
+const UNFINISHED: u32 = 0o500;
+
 /// The state folder, for the participant and whoever is in its group.
 fn make_state(state: &Path, owner: Option<&User>) -> Result<(), String> {
     let cannot = |e: &dyn std::fmt::Display| format!("cannot make {}: {e}", state.display());
-    let fresh = !state.exists();
-    DirBuilder::new().recursive(true).mode(0o755).create(state).map_err(|e| cannot(&e))?;
-    if fresh {
+    if let Some(parent) = state.parent() {
+        DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(|e| cannot(&e))?;
+    }
+    match DirBuilder::new().mode(UNFINISHED).create(state) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(cannot(&e)),
+        _ => {}
+    }
+    let there = fs::metadata(state).map_err(|e| cannot(&e))?;
+    if !there.is_dir() {
+        return Err(cannot(&"it is no folder"));
+    }
+    if there.mode() & 0o777 == UNFINISHED {
         // Through a descriptor: who may write the folder around it must not put something else in its place.
         let look =
             OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(state);

@@ -39,6 +39,8 @@ pub struct Live {
     pub failed: u64,
     /// It has ended in order.
     pub ended: bool,
+    /// Processes whose counts are in these, and whose files may still be there.
+    pub took: Vec<Process>,
 }
 
 impl Live {
@@ -72,7 +74,8 @@ pub struct LiveFile {
 
 impl LiveFile {
     /// The file of this process in a state folder, with `own` in it. Takes over from those of processes that have
-    /// ended: they go once their counts stand in ours, so that whoever is killed here loses none.
+    /// ended: they go once their counts stand in ours, which says whose they are, so that whoever is killed here loses
+    /// none and has none counted twice.
     ///
     /// # Errors
     /// When the folder cannot be made.
@@ -82,11 +85,21 @@ impl LiveFile {
         let pid = std::process::id();
         let (path, new) = (dir.join(format!("{pid}.json")), dir.join(format!(".{pid}.json")));
         let mut file = Self { path, new, before: (0, 0) };
-        let over: Vec<_> = read_files(&dir).into_iter().filter(|(_, live)| live.is_over()).collect();
-        for (_, live) in &over {
+        file.sweep(&dir);
+        let all = read_files(&dir);
+        let others =
+            |live: &Live| live.took.iter().filter(|p| **p != live.process).cloned().collect::<Vec<_>>();
+        let taken: Vec<_> = all.iter().flat_map(|(_, live)| others(live)).collect();
+        let over: Vec<_> = all.into_iter().filter(|(_, live)| live.is_over()).collect();
+        let is_ours = |live: &Live| !taken.contains(&live.process);
+        for (_, live) in over.iter().filter(|(_, live)| is_ours(live)) {
             file.before = (file.before.0 + live.done, file.before.1 + live.failed);
         }
-        let counted = |file: &Self| Live { done: file.before.0, failed: file.before.1, ..own.clone() };
+        let took: Vec<_> = over.iter().map(|(_, live)| live.process.clone()).collect();
+        let counted = |file: &Self| {
+            let (done, failed) = file.before;
+            Live { done, failed, took: took.clone(), ..own.clone() }
+        };
         if file.write(&counted(&file)).is_err() {
             // A full disk: theirs stay, for the next that starts.
             file.before = (0, 0);
@@ -95,7 +108,7 @@ impl LiveFile {
         let all = file.before;
         for (path, live) in over.iter().filter(|(path, _)| *path != file.path) {
             // Another that starts at the same time may have it already.
-            if fs::remove_file(path).is_err() {
+            if fs::remove_file(path).is_err() && is_ours(live) {
                 file.before = (file.before.0 - live.done, file.before.1 - live.failed);
             }
         }
@@ -103,6 +116,14 @@ impl LiveFile {
             file.write(&counted(&file))?;
         }
         Ok(file)
+    }
+
+    /// Removes what processes that were killed had not finished. One that lives writes it again.
+    fn sweep(&self, dir: &Path) {
+        let files = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in files.filter(|path| is_hidden(path) && *path != self.new) {
+            let _ = fs::remove_file(path);
+        }
     }
 
     /// Writes it.
@@ -165,5 +186,23 @@ mod tests {
         let third = Live { process: Process { started: 1, ..Process::own() }, ..now[0].clone() };
         second.write(&third).unwrap();
         assert_eq!(LiveFile::open(state.path(), &own).unwrap().before, (6, 2), "each is counted once");
+    }
+
+    /// Killed when its counts were taken over, and the file they came from was not removed yet.
+    #[test]
+    fn counts_that_were_taken_over_are_not_taken_again() {
+        let state = tempfile::tempdir().unwrap();
+        let gone = |started| Process { pid: 1, started, ..Process::own() };
+        let put = |file: &str, live: Live| {
+            fs::write(state.path().join("live").join(file), serde_json::to_vec(&live).unwrap()).unwrap();
+        };
+        fs::create_dir(state.path().join("live")).unwrap();
+        put("1.json", Live { process: gone(1), done: 3, failed: 1, ..Live::default() });
+        put("2.json", Live { process: gone(2), done: 5, failed: 1, took: vec![gone(1)], ..Live::default() });
+        put(".2.json", Live::default());
+        let own = Live { process: Process::own(), ..Live::default() };
+        assert_eq!(LiveFile::open(state.path(), &own).unwrap().before, (5, 1));
+        let left: Vec<_> = fs::read_dir(state.path().join("live")).unwrap().flatten().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
     }
 }

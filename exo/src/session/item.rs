@@ -1,11 +1,12 @@
 //! What is noted of a workitem in hand, for the journal, the failed store and the history.
 
+use serde_json::Value;
 use state::Micros;
 use state::failed::{About, Kind};
 use state::history::{Outcome, Row};
-use state::journal::{Attempt, Digest, ReplyKind, Taken};
+use state::journal::{Attempt, Digest, Handled, Taken};
 use state::moment;
-use workitem::Header;
+use workitem::{Header, Incoming, parse};
 
 /// What is noted of a workitem in hand.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +69,8 @@ impl Item {
     /// Its first record.
     pub fn taken<'a>(&'a self, body: &'a [u8]) -> Taken<'a> {
         Taken {
-            time: moment::now(),
+            // The history knows it by the same.
+            time: self.started.unwrap_or_else(moment::now),
             digest: self.digest,
             running: true,
             suspect: self.suspect,
@@ -85,14 +87,19 @@ impl Item {
         error.clone_into(&mut self.error);
     }
 
-    /// What the journal calls its reply.
-    pub fn reply_kind(&self, body: &[u8]) -> ReplyKind {
-        match self.outcome {
-            // Without a reply there is nothing to publish.
-            _ if body.is_empty() => ReplyKind::Forgotten,
-            Some(outcome) if outcome.is_problem() => ReplyKind::Failed,
-            _ => ReplyKind::Replied,
-        }
+    /// A workitem that a process handled before it ended; `None` where that does not tell which.
+    pub fn handled(handled: &Handled) -> Option<Self> {
+        let Ok(Incoming::Workitem(header)) = parse(&handled.body) else { return None };
+        let (attempts, started) = (handled.attempts.clone(), Some(handled.started));
+        let mut item = Self { attempts, started, ..Self::new(&header, Digest::default(), false, 0) };
+        item.end(handled.outcome, &error_of(&handled.reply));
+        item.ended = handled.ended;
+        Some(item)
+    }
+
+    /// When its handler was done.
+    pub fn ended(&self) -> Micros {
+        self.ended
     }
 
     /// Its row in the history; `None` = it has not ended.
@@ -145,4 +152,10 @@ impl Item {
         };
         self.attempts.iter().enumerate().map(line).collect()
     }
+}
+
+/// The error that a reply tells of; empty where there is none.
+fn error_of(reply: &[u8]) -> String {
+    let reply: Value = serde_json::from_slice(reply).unwrap_or_default();
+    reply["error"]["message"].as_str().unwrap_or_default().to_owned()
 }

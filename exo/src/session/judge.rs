@@ -11,7 +11,6 @@ use regex::Regex;
 use sha2::{Digest, Sha256};
 use state::failed::{About, Kind};
 use state::history;
-use state::journal::ReplyKind;
 use tracing::{error, info, warn};
 use workitem::{ErrorInfo, Fei, Incoming, Unusable, fields, parse, with_error};
 
@@ -87,10 +86,10 @@ impl<W: Workers> Session<W> {
             (item.attempts, item.suspect) = (found.attempts, found.suspect);
             item.harmless += found.given_back;
             in_hand.attempt = item.attempt();
-            if let Some((kind, reply)) = found.reply {
+            if let Some(reply) = found.reply {
                 item.journalled = true;
                 info!(wfid = item.wfid, "{}: was done before: answered from the journal", self.settings.name);
-                if kind == ReplyKind::Forgotten {
+                if reply.is_empty() {
                     return Ask::Settle;
                 }
                 in_hand.body = reply;

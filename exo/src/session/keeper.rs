@@ -79,7 +79,7 @@ impl Keeper {
         if let Err(e) = history.as_ref().map(drop).and(live.as_ref().map(drop)) {
             warn!("{name}: cannot write status and history in {}: {e}; work goes on", folder.display());
         }
-        Self {
+        let mut keeper = Self {
             queue: settings.queue.clone(),
             journal: Journal::new(folder, settings.journal_sync),
             failed: FailedStore::new(folder, settings.failed.max as usize, settings.failed.size),
@@ -97,6 +97,18 @@ impl Keeper {
             done: 0,
             problems: 0,
             name,
+        };
+        keeper.fill_history();
+        keeper
+    }
+
+    /// A process that was killed has not written its last rows, which its journal knows.
+    fn fill_history(&mut self) {
+        // What is wrong with the journal is said when it is needed.
+        let handled = self.journal.take_handled().unwrap_or_default();
+        let rows = handled.iter().filter_map(Item::handled).filter_map(|item| item.row(&self.name)).collect();
+        if let Some(history) = &mut self.history {
+            history.fill(rows);
         }
     }
 
@@ -140,7 +152,8 @@ impl Keeper {
 
     /// Its reply is about to be published.
     pub fn keep_reply(&mut self, item: &mut Item, body: &[u8]) {
-        match self.journal.reply(item.digest, item.reply_kind(body), body) {
+        let outcome = item.outcome.unwrap_or_default();
+        match self.journal.reply(item.ended(), item.digest, outcome, body) {
             Ok(()) => item.journalled = true,
             Err(e) => warn!(
                 wfid = item.wfid,
@@ -293,6 +306,7 @@ impl Keeper {
             done: file.before.0 + self.done,
             failed: file.before.1 + self.problems,
             ended,
+            took: vec![],
         });
     }
 
@@ -305,6 +319,8 @@ impl Keeper {
     pub fn close(self, settled: bool) {
         self.write(vec![], true);
         self.lines.remove();
+        // Before the journal goes, which could tell the next process of its last rows.
+        drop(self.history);
         if settled {
             self.journal.close();
         }

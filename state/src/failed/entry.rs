@@ -1,6 +1,6 @@
 //! One entry of the failed store: read, retried, dropped.
 
-use super::{About, when};
+use super::{About, NEW, when};
 use crate::moment::{self, Micros};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -110,6 +110,11 @@ impl Entry {
 pub(super) fn name(place: &Path) -> Option<String> {
     let name = place.file_name()?.to_str()?;
     when(name).map(|_| name.to_owned())
+}
+
+/// Whether it is being made, or was by a process that was killed.
+pub(super) fn is_new(place: &Path) -> bool {
+    place.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NEW.as_bytes()))
 }
 
 fn first_line(file: &Path) -> String {

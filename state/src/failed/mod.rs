@@ -21,12 +21,15 @@ pub use secrets::environment;
 
 use crate::moment::{self, Micros};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// After so many new entries the folder is looked at again: other processes write and people remove.
 const LOOK_AGAIN: usize = 64;
+
+/// How the name of a folder begins that is being made.
+const NEW: &str = ".new-";
 
 /// The failed store of one participant.
 #[derive(Debug)]
@@ -76,29 +79,37 @@ impl FailedStore {
     /// What writing reports; then nothing of this failure is kept.
     pub fn keep(&mut self, failure: &Failure<'_>) -> io::Result<Kept> {
         let name = format!("{}-{}", moment::stamp(failure.about.when), failure.name);
-        let (new, place) = (self.dir.join(format!(".new-{name}")), self.dir.join(&name));
+        let (new, place) = (self.dir.join(format!("{NEW}{name}")), self.dir.join(&name));
+        fs::create_dir_all(&self.dir)?;
+        let folder = File::open(&self.dir)?;
+        // Who has it for itself throws away what is half, and is done with that in no time.
+        let _ = folder.try_lock_shared();
         if let Err(e) = write(&new, failure).and_then(|()| fs::rename(&new, &place)) {
             // What is there of it is of no use to anybody.
             let _ = fs::remove_dir_all(&new);
             return Err(e);
         }
-        self.look()?;
+        self.look(&folder)?;
         self.known.insert(name, weight(&place));
         Ok(Kept { place, removed: self.prune() })
     }
 
     /// Reads the folder, the first time and now and then.
-    fn look(&mut self) -> io::Result<()> {
+    fn look(&mut self, folder: &File) -> io::Result<()> {
         let since = self.since_look.map_or(LOOK_AGAIN, |since| since + 1);
         self.since_look = Some(since % LOOK_AGAIN);
         if since < LOOK_AGAIN {
             return Ok(());
         }
         self.known.clear();
+        // Nobody makes one now: what is half is of a process that was killed.
+        let alone = folder.try_lock().is_ok();
         for file in fs::read_dir(&self.dir)? {
             let path = file?.path();
             if let Some(name) = entry::name(&path) {
                 self.known.insert(name, weight(&path));
+            } else if alone && entry::is_new(&path) {
+                let _ = fs::remove_dir_all(path);
             }
         }
         Ok(())

@@ -95,3 +95,19 @@ fn an_entry_without_about_is_shown_with_what_is_known() {
     assert_eq!(entries.len(), 1, "one that is not complete is not seen");
     assert_eq!((entries[0].about.when, entries[0].about.reason.as_str()), (7, "ValueError: boom"));
 }
+
+#[test]
+fn what_a_process_that_was_killed_left_half_is_removed_when_nobody_makes_another() {
+    let state = tempfile::tempdir().unwrap();
+    let half = state.path().join("failed/.new-19700101-000000.000001-0!s!w");
+    fs::create_dir_all(&half).unwrap();
+    fs::write(half.join(entry::WORKITEM), "{").unwrap();
+    let folder = File::open(state.path().join("failed")).unwrap();
+    folder.lock_shared().unwrap();
+    keep(&mut FailedStore::new(state.path(), 10, 1 << 20), 1_000_000, b"{}").unwrap();
+    assert!(half.exists(), "another process may be at it");
+    folder.unlock().unwrap();
+    keep(&mut FailedStore::new(state.path(), 10, 1 << 20), 2_000_000, b"{}").unwrap();
+    assert!(!half.exists());
+    assert_eq!(FailedStore::list(state.path()).unwrap().len(), 2);
+}

@@ -54,11 +54,11 @@ impl Outcome {
         !matches!(self, Self::Replied | Self::Forgotten)
     }
 
-    pub(super) fn number(self) -> i64 {
+    pub(crate) fn number(self) -> i64 {
         OUTCOMES.iter().position(|one| *one == self).unwrap_or(0) as i64
     }
 
-    pub(super) fn from_number(number: i64) -> Self {
+    pub(crate) fn from_number(number: i64) -> Self {
         let known = usize::try_from(number).ok().and_then(|n| OUTCOMES.get(n).copied());
         // A later version may know more ways to end.
         known.unwrap_or(Self::Failed)

@@ -5,7 +5,7 @@
 //! had the message before.
 
 use super::process_of;
-use super::record::{Attempt, Digest, Record, ReplyKind, parse};
+use super::record::{Attempt, Digest, Record, parse};
 use super::segment::{Place, read_at, scan};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
@@ -19,8 +19,8 @@ pub struct Found {
     pub attempts: Vec<Attempt>,
     /// It was in hand with others when a process ended: it is to run alone.
     pub suspect: bool,
-    /// The reply that was computed, if there is one.
-    pub reply: Option<(ReplyKind, Vec<u8>)>,
+    /// The reply that was computed, if there is one; empty where none is wanted.
+    pub reply: Option<Vec<u8>>,
     /// How many of its deliveries came to nothing, by no fault of its own: processes gave it back when they were told to
     /// stop, or the machine was, or before they began.
     pub given_back: u32,
@@ -55,7 +55,7 @@ struct Known {
     attempts: Vec<Attempt>,
     suspect: bool,
     running: bool,
-    reply: Option<(ReplyKind, Place)>,
+    reply: Option<Place>,
     /// How often it was delivered and not begun.
     passed: u32,
     /// It may still be begun.
@@ -90,7 +90,7 @@ impl Archive {
         let mut gave_back = BTreeSet::new();
         for (path, scanned) in &self.files {
             let Some(known) = scanned.known.get(digest) else { continue };
-            let reply = known.reply.map(|(kind, place)| scanned.reply(kind, place)).transpose()?;
+            let reply = known.reply.map(|place| scanned.reply(place)).transpose()?;
             let found = found.get_or_insert_with(Found::default);
             if let Some(process) = process_of(path).filter(|process| process != own) {
                 found.given_back += known.passed;
@@ -126,9 +126,9 @@ impl Scanned {
                     item.passed -= u32::from(std::mem::take(&mut item.waits));
                 }
             }
-            Record::Reply { digest, kind, .. } => {
+            Record::Reply { digest, .. } => {
                 let item = known.entry(digest).or_default();
-                (item.reply, item.running) = (Some((kind, place)), false);
+                (item.reply, item.running) = (Some(place), false);
             }
             Record::Passed { digest, .. } => {
                 let item = known.entry(digest).or_default();
@@ -141,10 +141,10 @@ impl Scanned {
         Ok(())
     }
 
-    fn reply(&self, kind: ReplyKind, place: Place) -> io::Result<Option<(ReplyKind, Vec<u8>)>> {
+    fn reply(&self, place: Place) -> io::Result<Option<Vec<u8>>> {
         let payload = read_at(&self.file, place)?;
         Ok(match parse(&payload) {
-            Some(Record::Reply { body, .. }) => Some((kind, body.to_vec())),
+            Some(Record::Reply { body, .. }) => Some(body.to_vec()),
             _ => None,
         })
     }

@@ -22,13 +22,14 @@ pub mod recovery;
 pub mod segment;
 
 pub use archive::Found;
-pub use record::{Attempt, Digest, ReplyKind, Taken};
+pub use record::{Attempt, Digest, Taken};
 
+use crate::history::Outcome;
 use crate::machine_id::Process;
 use crate::moment::{self, Micros};
 use archive::Archive;
 use record::{Record, parse};
-use recovery::{Carried, Story};
+use recovery::{Carried, Ended, Spot, Story};
 use segment::{Place, Segment, scan};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
@@ -63,10 +64,29 @@ pub struct Journal {
     /// Older files: ours, and those of processes that ended, each locked.
     older: BTreeMap<PathBuf, Older>,
     archive: Option<(Archive, Instant)>,
+    /// What processes that ended have handled last.
+    handled: Vec<Handled>,
     buffer: Vec<u8>,
     stopping: bool,
     /// That is written.
     announced: bool,
+}
+
+/// A workitem that a process handled before it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handled {
+    /// When its handler was given it.
+    pub started: Micros,
+    /// When its handler was done.
+    pub ended: Micros,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The processes that ended while they had it in hand.
+    pub attempts: Vec<Attempt>,
+    /// The message as it came.
+    pub body: Vec<u8>,
+    /// The reply; empty where none was wanted.
+    pub reply: Vec<u8>,
 }
 
 /// Files of processes that have ended, locked.
@@ -101,6 +121,7 @@ impl Journal {
             passed: HashSet::new(),
             older: BTreeMap::new(),
             archive: None,
+            handled: vec![],
             buffer: vec![],
             stopping: false,
             announced: false,
@@ -118,6 +139,8 @@ impl Journal {
         fs::create_dir_all(&self.dir)?;
         let (stories, files) = self.read_orphans()?;
         self.passed.extend(stories.iter().flat_map(|story| story.passed(moment::now())));
+        let handled =
+            stories.iter().flat_map(Story::handled).filter_map(|ended| handled(ended, &files)).collect();
         let carried = recovery::carried(stories, &self.owner.boot, moment::now());
         let replies: Vec<_> = carried.iter().map(|c| reply_of(c, &files)).collect::<io::Result<_>>()?;
         let mut segment = self.create()?;
@@ -128,11 +151,23 @@ impl Journal {
         self.announce(&mut segment)?;
         segment.begins_here();
         self.segment = Some(segment);
+        self.handled = handled;
         for (path, file) in files {
             self.set_aside(path, file);
         }
         self.prune(ARCHIVE);
         Ok(())
+    }
+
+    /// What processes that ended have handled last, told once. Where they left nothing no file is made.
+    ///
+    /// # Errors
+    /// Why their files cannot be taken over.
+    pub fn take_handled(&mut self) -> io::Result<Vec<Handled>> {
+        if fs::read_dir(&self.dir).is_ok_and(|mut entries| entries.next().is_some()) {
+            self.ready()?;
+        }
+        Ok(std::mem::take(&mut self.handled))
     }
 
     /// A workitem is about to be handed to a handler.
@@ -156,13 +191,12 @@ impl Journal {
         Ok(())
     }
 
-    /// A handler is done, and its reply is about to be published; with [`ReplyKind::Forgotten`] there is none.
+    /// A handler was done at a time, and its reply is about to be published; an empty one where none is wanted.
     ///
     /// # Errors
     /// It could not be written: after a crash the handler would run again.
-    pub fn reply(&mut self, digest: Digest, kind: ReplyKind, body: &[u8]) -> io::Result<()> {
-        let time = moment::now();
-        let place = self.append(&Record::Reply { time, digest, kind, body })?;
+    pub fn reply(&mut self, time: Micros, digest: Digest, outcome: Outcome, body: &[u8]) -> io::Result<()> {
+        let place = self.append(&Record::Reply { time, digest, outcome, body })?;
         self.live.insert(digest, Live { time, running: false, place });
         Ok(())
     }
@@ -388,8 +422,23 @@ fn adopt(
 }
 
 fn reply_of(item: &Carried, files: &Files) -> io::Result<Option<Vec<u8>>> {
-    let reply = item.reply.and_then(|reply| Some((reply.place, &files.get(reply.file)?.1)));
-    reply.map(|(place, file)| segment::read_at(file, place)).transpose()
+    item.reply.map(|spot| read(spot, files)).transpose()
+}
+
+fn read(spot: Spot, files: &Files) -> io::Result<Vec<u8>> {
+    let (_, file) = files.get(spot.file).ok_or(io::ErrorKind::NotFound)?;
+    segment::read_at(file, spot.place)
+}
+
+/// `None` where that cannot be read.
+fn handled(item: &Ended, files: &Files) -> Option<Handled> {
+    let (taken, reply) = (read(item.taken, files).ok()?, read(item.reply, files).ok()?);
+    let (Record::Taken(taken), Record::Reply { body: reply, .. }) = (parse(&taken)?, parse(&reply)?) else {
+        return None;
+    };
+    let Ended { started, ended, outcome, ref attempts, .. } = *item;
+    let (body, reply) = (taken.body.to_vec(), reply.to_vec());
+    Some(Handled { started, ended, outcome, attempts: attempts.clone(), body, reply })
 }
 
 /// Appends the mark after the last whole record; returns the size.

@@ -4,7 +4,7 @@
 //! length u32 | CRC-32 u32 | kind u8 | rest         length and checksum are those of what follows them
 //!   0 header    JSON: version, process
 //!   1 taken     time i64 | digest [32] | flags u8 | attempts u16 × (started i64, pid u32, alone u8) | sid u32 + bytes | body
-//!   2 reply     time i64 | digest [32] | kind u8 | body
+//!   2 reply     time i64 | digest [32] | outcome u8 | body
 //!   3 acked     time i64 | digest [32]
 //!   4 stopping  time i64
 //!   5 moved     time i64
@@ -12,6 +12,7 @@
 //!   7 passed    time i64 | digest [32]              all numbers are little-endian
 //! ```
 
+use crate::history::Outcome;
 use crate::machine_id::Process;
 use crate::moment::Micros;
 use serde::{Deserialize, Serialize};
@@ -36,9 +37,9 @@ pub enum Record<'a> {
         time: Micros,
         /// Which message was answered.
         digest: Digest,
-        /// With what.
-        kind: ReplyKind,
-        /// The reply, to be published.
+        /// How it ended.
+        outcome: Outcome,
+        /// The reply, to be published; empty where none is wanted.
         body: &'a [u8],
     },
     /// Its delivery was acknowledged.
@@ -105,19 +106,6 @@ pub struct Attempt {
     pub alone: bool,
 }
 
-/// What kind of reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ReplyKind {
-    /// What the handler made of it.
-    Replied,
-    /// None is wanted.
-    Forgotten,
-    /// With an error.
-    Failed,
-}
-
-const KINDS: [ReplyKind; 3] = [ReplyKind::Replied, ReplyKind::Forgotten, ReplyKind::Failed];
-
 #[derive(Serialize, Deserialize)]
 struct Header {
     version: u32,
@@ -137,10 +125,10 @@ impl Record<'_> {
                 out.extend(serde_json::to_vec(&header).unwrap_or_default());
             }
             Self::Taken(taken) => taken.write(out),
-            Self::Reply { time, digest, kind, body } => {
+            Self::Reply { time, digest, outcome, body } => {
                 head(out, 2, *time);
                 out.extend(digest);
-                out.push(KINDS.iter().position(|k| k == kind).unwrap_or(0) as u8);
+                out.push(outcome.number() as u8);
                 out.extend(*body);
             }
             Self::Acked { time, digest } => {
@@ -205,8 +193,8 @@ pub fn parse(payload: &[u8]) -> Option<Record<'_>> {
         1 => Record::Taken(rest.taken()?),
         2 => {
             let (time, digest) = (rest.time()?, rest.array()?);
-            let kind = *KINDS.get(usize::from(rest.byte()?))?;
-            Record::Reply { time, digest, kind, body: rest.0 }
+            let outcome = Outcome::from_number(rest.byte()?.into());
+            Record::Reply { time, digest, outcome, body: rest.0 }
         }
         3 => Record::Acked { time: rest.time()?, digest: rest.array()? },
         4 => Record::Stopping { time: rest.time()? },
@@ -257,6 +245,7 @@ impl<'a> Rest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::row::OUTCOMES;
     use proptest::prelude::*;
 
     fn round_trip(record: &Record<'_>) {
@@ -277,8 +266,8 @@ mod tests {
         round_trip(&Record::Header(Process::own()));
         round_trip(&Record::Taken(Taken { running: false, suspect: true, ..taken.clone() }));
         round_trip(&Record::Taken(taken));
-        for kind in KINDS {
-            round_trip(&Record::Reply { time: 3, digest, kind, body: b"reply" });
+        for outcome in OUTCOMES {
+            round_trip(&Record::Reply { time: 3, digest, outcome, body: b"reply" });
         }
         round_trip(&Record::Acked { time: 3, digest });
         round_trip(&Record::Stopping { time: 3 });

@@ -1,14 +1,18 @@
 //! What the files of processes that have ended say about the workitems they had in hand. Pure.
 
 use super::record::{Attempt, Digest, Record, Taken};
+use super::segment::Place;
+use crate::history::Outcome;
 use crate::machine_id::Process;
 use crate::moment::Micros;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// After so long a workitem that was not delivered again is somebody else's.
 pub const FORGET_AFTER: Micros = 7 * 86_400 * 1_000_000;
 /// So many are carried on at the most, the newest.
 pub const CARRY: usize = 1000;
+/// So many of the workitems that a process has handled are looked at, the newest.
+const HANDLED: usize = 5000;
 
 /// What the files of one process say.
 #[derive(Debug, Default)]
@@ -17,6 +21,26 @@ pub struct Story {
     stopping: bool,
     items: HashMap<Digest, Item>,
     passed: HashMap<Digest, Micros>,
+    handled: VecDeque<Ended>,
+    /// Its last file was taken over before.
+    known: bool,
+}
+
+/// A workitem that a process has handled, and where it stands.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// When its handler was given it.
+    pub started: Micros,
+    /// When its handler was done.
+    pub ended: Micros,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The processes that ended while they had it in hand.
+    pub attempts: Vec<Attempt>,
+    /// Its *taken*.
+    pub taken: Spot,
+    /// Its *reply*.
+    pub reply: Spot,
 }
 
 #[derive(Clone, Debug)]
@@ -26,16 +50,18 @@ struct Item {
     suspect: bool,
     attempts: Vec<Attempt>,
     sid: String,
-    reply: Option<Reply>,
+    taken: Option<Spot>,
+    /// A reply that is not known to be acknowledged.
+    reply: Option<Spot>,
 }
 
-/// A reply that is not known to be acknowledged: where it lies.
+/// Where a record lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct Spot {
     /// Which of the files.
     pub file: usize,
     /// Where in it.
-    pub place: super::segment::Place,
+    pub place: Place,
 }
 
 /// What is known of a workitem that a process left behind.
@@ -52,19 +78,24 @@ pub struct Carried {
     /// `expid!subid!wfid`.
     pub sid: String,
     /// Its reply, if it has one.
-    pub reply: Option<Reply>,
+    pub reply: Option<Spot>,
 }
 
 impl Story {
     /// Takes in a record of file number `file`. The files of a process are read in their order.
-    pub fn read(&mut self, file: usize, place: super::segment::Place, record: &Record<'_>) {
+    pub fn read(&mut self, file: usize, place: Place, record: &Record<'_>) {
+        let spot = Spot { file, place };
+        self.known = matches!(record, Record::Moved { .. });
         match record {
             Record::Header(owner) => self.owner = owner.clone(),
-            Record::Taken(taken) => self.taken(taken),
-            Record::Reply { time, digest, .. } => {
+            Record::Taken(taken) => self.taken(taken, spot),
+            Record::Reply { time, digest, outcome, .. } => {
                 let item = self.items.entry(*digest).or_insert_with(|| Item::unknown(*time));
-                item.reply = Some(Reply { file, place });
-                item.running = false;
+                let ended = item.ends(spot, *time, *outcome);
+                self.handled.extend(ended);
+                if self.handled.len() > HANDLED {
+                    self.handled.pop_front();
+                }
             }
             Record::Acked { digest, .. } => {
                 self.items.remove(digest);
@@ -83,11 +114,23 @@ impl Story {
         self.passed.iter().filter(move |(_, time)| **time > now - FORGET_AFTER).map(|(digest, _)| *digest)
     }
 
-    fn taken(&mut self, taken: &Taken<'_>) {
+    /// What it has handled last, as far as nobody has looked at it before.
+    pub fn handled(&self) -> impl Iterator<Item = &Ended> {
+        self.handled.iter().filter(|_| !self.known)
+    }
+
+    fn taken(&mut self, taken: &Taken<'_>, spot: Spot) {
         let reply = self.items.get(&taken.digest).and_then(|item| item.reply).filter(|_| !taken.running);
         let Taken { time, running, suspect, .. } = *taken;
-        let item =
-            Item { time, running, suspect, attempts: taken.attempts.clone(), sid: taken.sid.into(), reply };
+        let item = Item {
+            time,
+            running,
+            suspect,
+            attempts: taken.attempts.clone(),
+            sid: taken.sid.into(),
+            taken: Some(spot),
+            reply,
+        };
         self.items.insert(taken.digest, item);
     }
 
@@ -111,7 +154,22 @@ impl Story {
 
 impl Item {
     fn unknown(time: Micros) -> Self {
-        Self { time, running: false, suspect: false, attempts: vec![], sid: String::new(), reply: None }
+        Self {
+            time,
+            running: false,
+            suspect: false,
+            attempts: vec![],
+            sid: String::new(),
+            taken: None,
+            reply: None,
+        }
+    }
+
+    /// It is answered. What was only copied from another file is not handled here.
+    fn ends(&mut self, reply: Spot, ended: Micros, outcome: Outcome) -> Option<Ended> {
+        self.reply = Some(reply);
+        let taken = self.taken.filter(|_| std::mem::take(&mut self.running))?;
+        Some(Ended { started: self.time, ended, outcome, attempts: self.attempts.clone(), taken, reply })
     }
 }
 
@@ -138,8 +196,6 @@ pub fn carried(stories: Vec<Story>, boot: &str, now: Micros) -> Vec<Carried> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::ReplyKind;
-    use super::super::segment::Place;
     use super::*;
 
     const PLACE: Place = Place { offset: 0, length: 0 };
@@ -157,7 +213,7 @@ mod tests {
     }
 
     fn reply(n: u8) -> Record<'static> {
-        Record::Reply { time: 9, digest: [n; 32], kind: ReplyKind::Replied, body: b"" }
+        Record::Reply { time: 9, digest: [n; 32], outcome: Outcome::Replied, body: b"" }
     }
 
     fn acked(n: u8) -> Record<'static> {

@@ -22,7 +22,7 @@ fn files(state: &Path) -> Vec<PathBuf> {
 
 fn found(journal: &mut Journal, n: u8) -> Option<(u32, bool, Option<Vec<u8>>)> {
     let found = journal.find(&[n; 32]).unwrap()?;
-    Some((found.crashes(), found.suspect, found.reply.map(|(_, body)| body)))
+    Some((found.crashes(), found.suspect, found.reply))
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_reply_that_was_computed_before_a_kill_is_found_by_the_next_process() {
     let state = tempfile::tempdir().unwrap();
     let mut first = Journal::new(state.path(), true);
     first.taken(&taken(1, b"one")).unwrap();
-    first.reply([1; 32], ReplyKind::Replied, b"reply").unwrap();
+    first.reply(moment::now(), [1; 32], Outcome::Replied, b"reply").unwrap();
     first.taken(&taken(2, b"two")).unwrap();
     drop(first);
     let mut second = Journal::new(state.path(), false);
@@ -53,7 +53,7 @@ fn attempts_are_counted_over_processes_until_it_is_answered() {
     let attempts = last.find(&[1; 32]).unwrap().unwrap().attempts;
     assert!(attempts.iter().all(|attempt| attempt.alone && attempt.pid == std::process::id()));
     last.taken(&Taken { attempts, ..taken(1, b"x") }).unwrap();
-    last.reply([1; 32], ReplyKind::Failed, b"sorry").unwrap();
+    last.reply(moment::now(), [1; 32], Outcome::Failed, b"sorry").unwrap();
     last.acked([1; 32]).unwrap();
     drop(last);
     let mut after = Journal::new(state.path(), false);
@@ -110,7 +110,7 @@ fn ends_that_were_announced_are_counted_until_it_is_answered() {
     let known = last.find(&[1; 32]).unwrap().unwrap_or_default();
     assert_eq!((known.given_back, known.crashes()), (4, 1));
     last.taken(&taken(1, b"x")).unwrap();
-    last.reply([1; 32], ReplyKind::Replied, b"").unwrap();
+    last.reply(moment::now(), [1; 32], Outcome::Replied, b"").unwrap();
     last.acked([1; 32]).unwrap();
     last.close();
     assert_eq!(files(state.path()), Vec::<PathBuf>::new());
@@ -132,7 +132,7 @@ fn what_was_delivered_and_not_begun_is_known_to_the_next_processes_until_it_is_a
         journal.passed([2; 32]).unwrap();
         if before == 1 {
             journal.stopping().unwrap();
-            journal.reply([1; 32], ReplyKind::Replied, b"").unwrap();
+            journal.reply(moment::now(), [1; 32], Outcome::Replied, b"").unwrap();
             journal.acked([1; 32]).unwrap();
             journal.close();
         } else {
@@ -150,10 +150,10 @@ fn what_was_delivered_and_not_begun_is_known_to_the_next_processes_until_it_is_a
     let found = last.find(&[2; 32]).unwrap().unwrap();
     assert_eq!((found.given_back, found.crashes()), (5, 1));
     last.taken(&taken(2, b"two")).unwrap();
-    last.reply([2; 32], ReplyKind::Replied, b"").unwrap();
+    last.reply(moment::now(), [2; 32], Outcome::Replied, b"").unwrap();
     last.acked([2; 32]).unwrap();
     last.taken(&taken(1, b"one")).unwrap();
-    last.reply([1; 32], ReplyKind::Replied, b"").unwrap();
+    last.reply(moment::now(), [1; 32], Outcome::Replied, b"").unwrap();
     last.acked([1; 32]).unwrap();
     last.close();
     assert_eq!(files(state.path()), Vec::<PathBuf>::new());
@@ -170,7 +170,7 @@ fn each_file_of_a_process_that_stops_says_so() {
             first.stopping().unwrap();
         }
         first.taken(&taken(2, &vec![b'x'; SEGMENT as usize])).unwrap();
-        first.reply([2; 32], ReplyKind::Replied, b"").unwrap();
+        first.reply(moment::now(), [2; 32], Outcome::Replied, b"").unwrap();
         first.acked([2; 32]).unwrap();
         if !stops_first {
             first.stopping().unwrap();
@@ -193,11 +193,39 @@ fn a_file_is_dropped_when_nothing_in_it_is_live() {
     drop(first);
     let mut second = Journal::new(state.path(), false);
     second.taken(&taken(1, b"")).unwrap();
-    second.reply([1; 32], ReplyKind::Forgotten, b"").unwrap();
+    second.reply(moment::now(), [1; 32], Outcome::Forgotten, b"").unwrap();
     second.acked([1; 32]).unwrap();
     assert_eq!(files(state.path()).len(), 2);
     second.close();
     assert_eq!(files(state.path()), Vec::<PathBuf>::new());
+}
+
+/// What the history of a process that was killed may lack.
+#[test]
+fn what_was_handled_before_a_kill_is_told_once() {
+    let state = tempfile::tempdir().unwrap();
+    assert_eq!(Journal::new(state.path(), false).take_handled().unwrap(), []);
+    assert!(!state.path().join("journal").exists());
+    let mut first = Journal::new(state.path(), false);
+    let item = |n: u8, body| Taken { time: n.into(), ..taken(n, body) };
+    first.taken(&item(1, b"one")).unwrap();
+    first.reply(11, [1; 32], Outcome::Timeout, b"sorry").unwrap();
+    first.acked([1; 32]).unwrap();
+    first.rotate().unwrap();
+    first.taken(&item(2, b"two")).unwrap();
+    first.reply(12, [2; 32], Outcome::Forgotten, b"").unwrap();
+    first.taken(&item(3, b"three")).unwrap();
+    drop(first);
+    let mut second = Journal::new(state.path(), false);
+    let told = second.take_handled().unwrap();
+    let told: Vec<_> =
+        told.iter().map(|h| (h.started, h.ended, h.outcome, &h.body[..], &h.reply[..])).collect();
+    let expected: [(_, _, _, &[u8], &[u8]); 2] =
+        [(1, 11, Outcome::Timeout, b"one", b"sorry"), (2, 12, Outcome::Forgotten, b"two", b"")];
+    assert_eq!(told, expected);
+    assert_eq!(second.take_handled().unwrap(), []);
+    drop(second);
+    assert_eq!(Journal::new(state.path(), false).take_handled().unwrap(), []);
 }
 
 #[test]
@@ -206,11 +234,11 @@ fn the_file_of_a_process_that_lives_is_read_and_not_taken_over() {
     let mut first = Journal::new(state.path(), false);
     let mut second = Journal::new(state.path(), false);
     first.taken(&taken(1, b"")).unwrap();
-    first.reply([1; 32], ReplyKind::Replied, b"r").unwrap();
+    first.reply(moment::now(), [1; 32], Outcome::Replied, b"r").unwrap();
     assert_eq!(found(&mut second, 1), Some((0, false, Some(b"r".to_vec()))));
     assert!(second.live.is_empty());
     first.taken(&taken(2, b"")).unwrap();
-    first.reply([2; 32], ReplyKind::Replied, b"s").unwrap();
+    first.reply(moment::now(), [2; 32], Outcome::Replied, b"s").unwrap();
     assert_eq!(found(&mut second, 2), Some((0, false, Some(b"s".to_vec()))), "what came later is seen too");
 }
 
@@ -221,7 +249,7 @@ fn it_goes_on_in_a_next_file_with_what_is_live_and_keeps_a_bounded_archive() {
     let body = vec![b'x'; 300 << 10];
     journal.taken(&Taken { digest: [1; 32], ..taken(0, b"running") }).unwrap();
     journal.taken(&Taken { digest: [2; 32], ..taken(0, b"answered") }).unwrap();
-    journal.reply([2; 32], ReplyKind::Replied, b"reply").unwrap();
+    journal.reply(moment::now(), [2; 32], Outcome::Replied, b"reply").unwrap();
     for n in 3..=200 {
         journal.taken(&taken(n, &body)).unwrap();
         journal.acked([n; 32]).unwrap();
@@ -241,7 +269,7 @@ fn a_reply_that_the_broker_wants_again_after_its_acknowledgement_is_found_in_the
     let body = vec![b'x'; 300 << 10];
     for n in 1..=30 {
         journal.taken(&taken(n, b"")).unwrap();
-        journal.reply([n; 32], ReplyKind::Replied, &body).unwrap();
+        journal.reply(moment::now(), [n; 32], Outcome::Replied, &body).unwrap();
         journal.acked([n; 32]).unwrap();
     }
     assert_eq!(found(&mut journal, 1), Some((0, false, Some(body))));
@@ -298,7 +326,7 @@ proptest! {
                     model.insert(n, (true, None));
                 }
                 1 => {
-                    journal.reply([n; 32], ReplyKind::Replied, &[n]).unwrap();
+                    journal.reply(moment::now(), [n; 32], Outcome::Replied, &[n]).unwrap();
                     model.insert(n, (false, Some(vec![n])));
                 }
                 _ => {

@@ -136,3 +136,14 @@ fn a_locked_file_is_waited_for_and_said() {
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(count(state.path()), 1);
 }
+
+#[test]
+fn rows_that_may_be_there_are_written_only_where_they_are_not() {
+    let state = tempfile::tempdir().unwrap();
+    let rows: Vec<_> = (1..=4).map(row).collect();
+    write(state.path(), rows[..2].to_vec());
+    let mut writer = Writer::start(state.path(), KEEP, Box::new(|_| {})).unwrap();
+    writer.fill(rows.clone());
+    drop(writer);
+    assert_eq!(count(state.path()), 4);
+}
