@@ -19,7 +19,7 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-BIN = HERE.parent / "target" / "skynet" / "bin"
+ROOT = HERE.parent
 EACH = 10
 DEADLINE = 60  # seconds until a wait is given up; nothing below takes that long
 
@@ -35,11 +35,11 @@ def title(text):
 class Home:
     """A SkyNET of its own in a temporary folder."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, programs):
         self.folder = folder
         self.root = folder / "home"
         self.env = {
-            "PATH": "%s:/usr/local/bin:/usr/bin:/bin" % BIN,
+            "PATH": "%s/bin:/usr/local/bin:/usr/bin:/bin" % programs,
             "HOME": str(folder),
             "SKYNET_HOME": str(self.root),
             "LANG": "C.UTF-8",
@@ -195,7 +195,9 @@ def shut_down(home):
 def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="skynet-demo-"))
     folder.chmod(0o755)  # when root runs this, the handlers run as another user
-    home = Home(folder)
+    programs = subprocess.check_output(
+        [str(ROOT / "packaging" / "open-to-all"), str(ROOT / "target" / "skynet"), str(folder / "skynet")], text=True)
+    home = Home(folder, programs.strip())
     try:
         title("A SkyNET in a home directory, on its own broker")
         home.run("skynet", "local", "up")

@@ -7,12 +7,14 @@
 //! | file | idea |
 //! |---|---|
 //! | `identity.rs` | whom the participant runs as |
+//! | `python.rs` | the interpreter that takes over |
 //! | `trust.rs` | what root may believe |
 //!
 //! Exit codes: 0 stopped in order; 100 wrong usage; 111 trouble at the start.
 #![forbid(unsafe_code)]
 
 mod identity;
+mod python;
 mod trust;
 
 use config::layers::Content;
@@ -23,10 +25,8 @@ use session::exec::ExecWorkers;
 use session::log::{self, Level};
 use session::session as sessions;
 use state::lines::Lines;
-use std::os::fd::AsRawFd;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 const HELP: &str = "\
@@ -96,7 +96,7 @@ fn run(config: &Path, mut settings: Settings) -> Result<(), String> {
     }
     withhold(&mut settings);
     if settings.exec.is_empty() {
-        become_python(&settings, config, environment)
+        python::become_it(&settings, config, environment)
     } else {
         work(settings, environment)
     }
@@ -124,33 +124,6 @@ fn find(program: &str) -> Option<PathBuf> {
     }
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
-}
-
-/// Executes the interpreter, with our packages first on its path. Returns only on failure.
-fn become_python(
-    settings: &Settings,
-    config: &Path,
-    environment: identity::Environment,
-) -> Result<(), String> {
-    let own = std::env::current_exe().map_err(|e| format!("cannot find my own program: {e}"))?;
-    let packages = own.ancestors().nth(2).unwrap_or(Path::new("/")).join("python");
-    let secret = serde_json::to_vec(settings).map_err(|e| format!("cannot hand over the settings: {e}"))?;
-    let secret =
-        unix::secret::hand_over(&secret).map_err(|e| format!("cannot hand over the settings: {e}"))?;
-    let fd = secret.as_raw_fd();
-    // With -c the first place on the path is the working directory: ours takes it over. What is left of the arguments
-    // is what a handler expects of them, and what ps shows: the program and its configuration file.
-    let script = "import sys; sys.path[0] = sys.argv[1]; import _skynet; fd = int(sys.argv[2]); \
-                  del sys.argv[:3]; sys.exit(_skynet.run(fd))";
-    let error = Command::new(&settings.python)
-        .args(["-u", "-c", script])
-        .arg(packages)
-        .arg(fd.to_string())
-        .arg(&own)
-        .arg(config)
-        .envs(environment)
-        .exec();
-    Err(format!("cannot run {}: {error}", settings.python))
 }
 
 fn work(settings: Settings, environment: identity::Environment) -> Result<(), String> {

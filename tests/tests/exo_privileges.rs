@@ -5,7 +5,8 @@
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
-use tests::{Participant, Sandbox, workitem};
+use std::process::Command;
+use tests::{Participant, Programs, Sandbox, workitem};
 use unix::privileges::is_root;
 
 const LOOKER: &str = r#"
@@ -215,6 +216,34 @@ fn what_root_cannot_trust_is_refused_with_its_repair() {
     };
     refused(&environment, "", "chmod go-w @/skynet/sizer.env");
     refused(&|_| {}, "user = \"no-such-account\"\n", "there is no account no-such-account");
+}
+
+/// SkyNET itself may lie where the participant's user may not go, as in root's home: said, with its repair.
+#[test]
+fn a_skynet_that_the_participants_user_may_not_enter_is_said_to_be_closed() {
+    if !is_root() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.set("SKYNET_HOME", sandbox.dir().to_str().unwrap());
+    sandbox.write("sizer/config.exo", "");
+    sandbox
+        .write("sizer/sizer.py", "class ParticipantHandler(object):\n    def handle_wi(self, wid): pass\n");
+    let built = Programs::ours().bin().parent().unwrap().to_path_buf();
+    sandbox.folder("closed/bin");
+    for part in ["bin/exo", "python"] {
+        let to = sandbox.path("closed").join(part);
+        assert!(Command::new("cp").arg("-r").arg(built.join(part)).arg(to).status().unwrap().success());
+    }
+    let closed = sandbox.path("closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let done = sandbox.run("sh", &["-c", "cd sizer && exec ../closed/bin/exo 2>&1"]);
+    let closed = closed.display();
+    let said = format!(
+        "exo: fatal: cannot read {closed}/python/_skynet.abi3.so: Permission denied (os error 13) (the participant's \
+         user may not enter {closed}: chmod o+x {closed}, or install SkyNET elsewhere)\n"
+    );
+    assert_eq!(done.told(), (111, &*said, ""));
 }
 
 /// "`user` … ignored (must be absent or oneself) when not started as root."
