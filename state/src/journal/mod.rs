@@ -61,6 +61,8 @@ pub struct Journal {
     live: HashMap<Digest, Live>,
     /// What was delivered and not begun, here or by processes that ended, as long as it is not acknowledged here.
     passed: HashSet<Digest>,
+    /// No file says so of these any more: the next one is to.
+    unwritten: HashSet<Digest>,
     /// Older files: ours, and those of processes that ended, each locked.
     older: BTreeMap<PathBuf, Older>,
     archive: Option<(Archive, Instant)>,
@@ -119,6 +121,7 @@ impl Journal {
             segment: None,
             live: HashMap::new(),
             passed: HashSet::new(),
+            unwritten: HashSet::new(),
             older: BTreeMap::new(),
             archive: None,
             handled: vec![],
@@ -144,18 +147,36 @@ impl Journal {
         let carried = recovery::carried(stories, &self.owner.boot, moment::now());
         let replies: Vec<_> = carried.iter().map(|c| reply_of(c, &files)).collect::<io::Result<_>>()?;
         let mut segment = self.create()?;
-        for (item, reply) in carried.iter().zip(&replies) {
-            let live = adopt(&mut segment, item, reply.as_deref(), &mut self.buffer)?;
-            self.live.insert(item.digest, live);
+        if let Err(e) = self.begin(&mut segment, carried.iter().zip(&replies)) {
+            // What is in it stands elsewhere, or is tried again.
+            let _ = fs::remove_file(segment.path());
+            return Err(e);
         }
-        self.announce(&mut segment)?;
-        segment.begins_here();
+        self.unwritten.clear();
         self.segment = Some(segment);
         self.handled = handled;
         for (path, file) in files {
             self.set_aside(path, file);
         }
         self.prune(ARCHIVE);
+        Ok(())
+    }
+
+    /// Writes into a new file what is live or not begun.
+    fn begin<'a>(
+        &mut self,
+        segment: &mut Segment,
+        carried: impl Iterator<Item = (&'a Carried, &'a Option<Vec<u8>>)>,
+    ) -> io::Result<()> {
+        for (item, reply) in carried {
+            let live = adopt(segment, item, reply.as_deref(), &mut self.buffer)?;
+            self.live.insert(item.digest, live);
+        }
+        for digest in self.unwritten.iter().copied() {
+            segment.append(&Record::Passed { time: moment::now(), digest }, &mut self.buffer)?;
+        }
+        self.announce(segment)?;
+        segment.begins_here();
         Ok(())
     }
 
@@ -208,6 +229,7 @@ impl Journal {
     pub fn acked(&mut self, digest: Digest) -> io::Result<()> {
         self.live.remove(&digest);
         self.passed.remove(&digest);
+        self.unwritten.remove(&digest);
         if self.archive.as_ref().is_some_and(|(_, used)| used.elapsed() > ARCHIVE_UNUSED) {
             self.archive = None;
         }
@@ -362,10 +384,9 @@ impl Journal {
         };
         fs::remove_file(old.path())?;
         self.segment = None;
+        // Where there is no room for a new file either, the next that is made says it.
+        self.unwritten.clone_from(&self.passed);
         self.ready()?;
-        for digest in self.passed.clone() {
-            self.write(&Record::Passed { time: moment::now(), digest })?;
-        }
         Ok(true)
     }
 

@@ -159,6 +159,24 @@ fn what_was_delivered_and_not_begun_is_known_to_the_next_processes_until_it_is_a
     assert_eq!(files(state.path()), Vec::<PathBuf>::new());
 }
 
+/// On a full disk the file goes first: who else writes there may take the room that the next one needs.
+#[test]
+fn what_was_not_begun_is_known_where_a_new_file_could_be_made_only_later() {
+    let state = tempfile::tempdir().unwrap();
+    let mut first = Journal::new(state.path(), false);
+    first.passed([1; 32]).unwrap();
+    first.passed([2; 32]).unwrap();
+    let in_the_way = first.dir.join(format!("{}.{:06}", first.name, first.number));
+    fs::write(&in_the_way, "").unwrap();
+    assert!(first.start_over().is_err());
+    fs::remove_file(in_the_way).unwrap();
+    first.acked([2; 32]).unwrap();
+    drop(first);
+    let mut second = Journal::new(state.path(), false);
+    let given_back = |n| second.find(&[n; 32]).unwrap().map(|found| found.given_back);
+    assert_eq!([1, 2].map(given_back), [Some(1), None]);
+}
+
 /// "An end by TERM never counts", also of what goes on in a next file while it runs.
 #[test]
 fn each_file_of_a_process_that_stops_says_so() {
