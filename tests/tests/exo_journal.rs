@@ -147,6 +147,38 @@ fn a_workitem_that_takes_its_process_down_is_given_up(p: Participant) {
     assert!(history(&p, 2).contains(&("w1".into(), Outcome::Crashed, 3)));
 }
 
+/// "One row per handled workitem", also where the next one ends the process before rows are written, and the next again.
+#[test]
+fn the_history_lacks_nothing_where_one_workitem_after_the_other_ends_the_process() {
+    let p = skynet("max_attempts = 1\n");
+    let client = p.broker.client();
+    client.declare("sizer");
+    for (wfid, crash) in
+        [("w1", false), ("w2", true), ("w3", true), ("w4", false), ("w5", true), ("w6", false)]
+    {
+        client.publish("sizer", workitem(wfid, json!({"crash": crash, "forget": wfid == "w4"})));
+    }
+    for _ in 0..3 {
+        p.launch("config.exo").finish();
+    }
+    let mut exo = p.start();
+    exo.wait_until_it_says("w6: done in");
+    exo.terminate();
+    let mut rows = history(&p, 6);
+    rows.sort();
+    let ended = [
+        Outcome::Replied,
+        Outcome::Crashed,
+        Outcome::Crashed,
+        Outcome::Forgotten,
+        Outcome::Crashed,
+        Outcome::Replied,
+    ];
+    let expected: Vec<_> = (1..).zip(ended).map(|(n, outcome)| (format!("w{n}"), outcome, 1)).collect();
+    assert_eq!(rows, expected);
+    assert_eq!(journal(&p), Vec::<std::path::PathBuf>::new());
+}
+
 /// "With concurrency above 1, those that were in flight at a crash run alone afterwards; only a crash while alone
 /// counts as an attempt."
 #[test]

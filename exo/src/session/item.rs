@@ -70,7 +70,7 @@ impl Item {
     pub fn taken<'a>(&'a self, body: &'a [u8]) -> Taken<'a> {
         Taken {
             // The history knows it by the same.
-            time: self.started.unwrap_or_else(moment::now),
+            time: self.started.unwrap_or(if self.outcome.is_some() { self.ended } else { moment::now() }),
             digest: self.digest,
             running: true,
             suspect: self.suspect,

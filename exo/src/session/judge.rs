@@ -127,10 +127,12 @@ impl<W: Workers> Session<W> {
         }
         let error = ErrorInfo { class: self.settings.error_class.clone(), message, trace };
         if forget {
+            self.keeper.keep_given_up(item, &in_hand.body, b"");
             return Ask::Settle;
         }
         match with_error(&in_hand.body, &error) {
             Ok(reply) => {
+                self.keeper.keep_given_up(item, &in_hand.body, &reply);
                 in_hand.body = reply;
                 in_hand.outcome = "given up, replied with an error";
                 Ask::Answer(key)

@@ -12,6 +12,7 @@ use state::machine_id::Process;
 use state::{Micros, moment};
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -33,6 +34,7 @@ struct State {
 /// A participant's state folder, as its exo uses it.
 pub struct Keeper {
     name: String,
+    folder: PathBuf,
     queue: String,
     journal: Journal,
     failed: FailedStore,
@@ -96,6 +98,7 @@ impl Keeper {
             trouble: None,
             done: 0,
             problems: 0,
+            folder: folder.clone(),
             name,
         };
         keeper.fill_history();
@@ -106,9 +109,11 @@ impl Keeper {
     fn fill_history(&mut self) {
         // What is wrong with the journal is said when it is needed.
         let handled = self.journal.take_handled().unwrap_or_default();
-        let rows = handled.iter().filter_map(Item::handled).filter_map(|item| item.row(&self.name)).collect();
-        if let Some(history) = &mut self.history {
-            history.fill(rows);
+        let items = handled.iter().filter_map(Item::handled);
+        let rows: Vec<_> = items.filter_map(|item| item.row(&self.name)).collect();
+        // Before anything is taken from the queue: that may end this process too.
+        if let Err(e) = state::history::fill(&self.folder, &rows) {
+            warn!("{}: cannot write the last rows of the history of processes before: {e}", self.name);
         }
     }
 
@@ -160,6 +165,13 @@ impl Keeper {
                 "{}: cannot write its reply into the journal: {e}; it is sent all the same", self.name
             ),
         }
+    }
+
+    /// It is given up without having run: what comes next may end this process before the history is written.
+    pub fn keep_given_up(&mut self, item: &mut Item, came: &[u8], reply: &[u8]) {
+        // The reply says what is wrong where neither can be written.
+        item.journalled |= self.journal.taken(&item.taken(came)).is_ok();
+        self.keep_reply(item, reply);
     }
 
     /// Its delivery is acknowledged.

@@ -14,7 +14,7 @@ pub mod writer;
 
 pub use query::{Filter, History, Order, Quantiles, Stats};
 pub use row::{Outcome, Row};
-pub use writer::Writer;
+pub use writer::{Writer, fill};
 
 /// Its file in the state folder.
 pub const FILE: &str = "history.db";

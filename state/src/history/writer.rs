@@ -48,8 +48,6 @@ struct Tray {
 #[derive(Debug, Default)]
 struct Waiting {
     rows: Vec<Row>,
-    /// Rows that may have been written by a process before.
-    left: Vec<Row>,
     /// The thread waits for a row, and does not collect a batch.
     idle: bool,
     /// There will be no more.
@@ -71,17 +69,8 @@ impl Writer {
         let tray: Arc<Tray> = Arc::default();
         let file = state.join(super::FILE);
         let keep = Micros::try_from(keep.as_micros()).unwrap_or(Micros::MAX);
-        let desk = Desk {
-            file,
-            keep,
-            say,
-            db: None,
-            batch: vec![],
-            left: vec![],
-            failing: None,
-            again: None,
-            pruned: None,
-        };
+        let desk =
+            Desk { file, keep, say, db: None, batch: vec![], failing: None, again: None, pruned: None };
         let inbox = Arc::clone(&tray);
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || desk.work(&inbox))?;
         Ok(Self { tray, thread: Some(thread), dropped: 0 })
@@ -98,17 +87,6 @@ impl Writer {
         if std::mem::take(&mut waiting.idle) || waiting.rows.len() == MANY {
             self.tray.bell.notify_one();
         }
-    }
-
-    /// Takes rows that a process before may have written, or not.
-    pub fn fill(&mut self, rows: Vec<Row>) {
-        if rows.is_empty() {
-            return;
-        }
-        let mut waiting = self.tray.lock();
-        waiting.left.extend(rows);
-        waiting.idle = false;
-        self.tray.bell.notify_one();
     }
 
     /// How many rows found no room since the last time this was asked.
@@ -134,7 +112,6 @@ struct Desk {
     say: Say,
     db: Option<(Connection, Option<(u64, u64)>)>,
     batch: Vec<Row>,
-    left: Vec<Row>,
     /// Since when, and what was said about it.
     failing: Option<(Instant, String)>,
     again: Option<Instant>,
@@ -148,7 +125,7 @@ impl Desk {
                 self.write();
             }
         }
-        if !self.is_idle() {
+        if !self.batch.is_empty() {
             self.write();
         }
         if !self.batch.is_empty() {
@@ -156,17 +133,12 @@ impl Desk {
         }
     }
 
-    /// Whether nothing is to be written.
-    fn is_idle(&self) -> bool {
-        self.batch.is_empty() && self.left.is_empty()
-    }
-
     /// Collects a batch. False = these were the last.
     fn collect(&mut self, tray: &Tray) -> bool {
         let mut waiting = tray.lock();
-        if self.is_idle() {
+        if self.batch.is_empty() {
             let idle = |waiting: &mut Waiting| {
-                waiting.idle = waiting.rows.is_empty() && waiting.left.is_empty() && !waiting.closed;
+                waiting.idle = waiting.rows.is_empty() && !waiting.closed;
                 waiting.idle
             };
             waiting = tray.bell.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner);
@@ -179,7 +151,6 @@ impl Desk {
         let taken = room.min(waiting.rows.len());
         self.batch.extend(waiting.rows.drain(..taken));
         waiting.rows.shrink_to(MANY);
-        self.left.append(&mut waiting.left);
         !waiting.closed
     }
 
@@ -192,7 +163,6 @@ impl Desk {
         }
         if done.is_ok() {
             self.batch.clear();
-            self.left.clear();
             self.again = None;
             if self.failing.take().is_some() {
                 self.say("the history is written again".to_owned());
@@ -210,12 +180,7 @@ impl Desk {
             self.db = Some((db, identity_of(&self.file)));
         }
         let Some((db, _)) = &mut self.db else { return Ok(()) };
-        let left = self
-            .left
-            .iter()
-            .filter_map(|row| is_missing(db, row).map(|missing| missing.then_some(row)).transpose());
-        let left = left.collect::<rusqlite::Result<Vec<_>>>()?;
-        insert(db, left.into_iter().chain(&self.batch))?;
+        insert(db, self.batch.iter())?;
         if self.pruned.is_none_or(|at| at.elapsed() > PRUNE)
             && prune(db, moment::now().saturating_sub(self.keep))? < PRUNED
         {
@@ -273,7 +238,24 @@ impl Desk {
     }
 }
 
-/// Whether it is not there.
+/// Writes at once the rows that a process before may have written, or not.
+///
+/// # Errors
+/// Why they cannot be written.
+pub fn fill(state: &Path, rows: &[Row]) -> rusqlite::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut db = schema::open(&state.join(super::FILE))?;
+    let mut missing = vec![];
+    for row in rows {
+        if is_missing(&db, row)? {
+            missing.push(row);
+        }
+    }
+    insert(&mut db, missing.into_iter())
+}
+
 fn is_missing(db: &Connection, row: &Row) -> rusqlite::Result<bool> {
     let sql = "SELECT NOT EXISTS (SELECT 1 FROM work WHERE wfid = ? AND started = ? AND sid = ? AND participant = ?)";
     let mut look = db.prepare_cached(sql)?;

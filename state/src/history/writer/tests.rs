@@ -142,8 +142,6 @@ fn rows_that_may_be_there_are_written_only_where_they_are_not() {
     let state = tempfile::tempdir().unwrap();
     let rows: Vec<_> = (1..=4).map(row).collect();
     write(state.path(), rows[..2].to_vec());
-    let mut writer = Writer::start(state.path(), KEEP, Box::new(|_| {})).unwrap();
-    writer.fill(rows.clone());
-    drop(writer);
+    fill(state.path(), &rows).unwrap();
     assert_eq!(count(state.path()), 4);
 }
