@@ -97,23 +97,22 @@ pub fn legacy(station: &Station, boot_id: Option<[u8; 16]>) -> Option<(Status, O
     (Some(before.boot_id) == boot_id).then_some((status, child))
 }
 
-/// The state in which an adopted child is, as the status tells it. `uptime` is how long it has lived.
-pub fn adopted_state(child: &Child, status: &Status, now: Moment, uptime: Duration) -> State {
-    let more = status.more.as_ref();
-    let state = more.map_or(status::State::Up, |more| more.state);
-    let script = more.is_some_and(|more| more.script.is_some());
-    let (pid, paused) = (child.pid, status.paused);
+/// The state in which a child of an earlier supervise is, or was when that died, as the status tells it; `None` where it
+/// tells of none. `uptime` is how long ago that was born.
+pub fn inherited_state(status: &Status, now: Moment, uptime: Duration) -> Option<State> {
+    let more = status.more.as_ref()?;
+    let (pid, paused) = (more.identity?.pid, status.paused);
     // Its time goes on: the clock is the same, for the boot is.
-    let kill_at = more.and_then(|more| more.kill_at);
-    match state {
-        status::State::Starting if script => State::Starting(Stage::Preparing { pid: Some(pid), kill_at }),
-        _ if script => {
+    let kill_at = more.kill_at;
+    Some(match (more.state, more.script) {
+        (status::State::Starting, Some(_)) => State::Starting(Stage::Preparing { pid: Some(pid), kill_at }),
+        (_, Some(_)) => {
             State::Finishing { script: Script::Finish, pid: Some(pid), kill_at, then: Then::AsWanted }
         }
-        status::State::Stopping => State::Stopping { pid, paused, kill_at },
-        _ => {
-            let ready = more.is_some_and(|more| more.ready.is_some());
-            State::Up { pid, since: now.saturating_sub(uptime), paused, ready }
+        (status::State::Stopping, None) => State::Stopping { pid, paused, kill_at },
+        (_, None) => {
+            let since = now.saturating_sub(uptime);
+            State::Up { pid, since, paused, ready: more.ready.is_some() }
         }
-    }
+    })
 }

@@ -2,7 +2,7 @@
 //! what the machine decides. It decides nothing itself.
 
 use crate::child::{self, Child};
-use crate::machine::{Event, Machine, Moment, Rules};
+use crate::machine::{Event, Machine, Moment, Rules, State};
 use crate::notify::Notifier;
 use crate::saying::Saying;
 use crate::settings::{self, Reading, Settings};
@@ -11,7 +11,7 @@ use servicedir::control::Command;
 use servicedir::errand::{self, Errand};
 use servicedir::names;
 use servicedir::station::{Station, Trouble};
-use servicedir::status::Want;
+use servicedir::status::{self, Want};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -38,6 +38,8 @@ pub struct Supervisor {
     awake: Awake,
     pub(crate) machine: Machine,
     pub(crate) child: Option<Child>,
+    /// The child that an earlier supervise left has ended, and what that means is still to be decided.
+    ended_unseen: bool,
     /// Where the child says that it is ready.
     pub(crate) ready: Option<OwnedFd>,
     pub(crate) settings: Settings,
@@ -71,11 +73,18 @@ impl Supervisor {
             Err(e) => return Err(fatal("stat", names::DOWN, &e)),
         };
         let own = Identity::own().ok();
-        let station = Station::open(own.as_ref()).map_err(|t| Fatal(t.sentence(name)))?;
         let errand = std::env::var_os(errand::VARIABLE).and_then(|value| Errand::parse(&value));
-        if errand.is_some_and(|errand| !errand.svscan_lives()) {
+        let left_alone = || errand.is_some_and(|errand| !errand.svscan_lives());
+        // Before the lock is taken, which the next svscan's supervise may be about to do; and again with it in hand, or
+        // where that one has it.
+        if left_alone() {
             return Ok(None);
         }
+        let station = Station::open(own.as_ref());
+        if left_alone() {
+            return Ok(None);
+        }
+        let station = station.map_err(|t| Fatal(t.sentence(name)))?;
         unix::launch::hide_variable(errand::VARIABLE);
         let mut supervisor = Self {
             dir: name.to_vec(),
@@ -83,6 +92,7 @@ impl Supervisor {
             awake,
             machine: Machine::new(if down { Want::Down } else { Want::Up }, chance()),
             child: None,
+            ended_unseen: false,
             ready: None,
             settings: Settings::default(),
             reading: None,
@@ -105,22 +115,27 @@ impl Supervisor {
     fn inherit(&mut self) {
         let boot_id = self.own.map(|own| own.boot_id);
         let Some((status, child)) = child::legacy(&self.station, boot_id) else { return };
-        let more = status.more.as_ref();
-        self.last_exit = more.and_then(|more| more.last_exit);
-        match child {
-            Some(child) => {
-                let start_time = child.identity.map_or(0, |identity| identity.start_time);
-                let uptime = Duration::from_millis(process::boot_ticks().saturating_sub(start_time) * 10);
+        let Some(more) = &status.more else { return };
+        self.last_exit = more.last_exit;
+        let start_time = more.identity.map_or(0, |identity| identity.start_time);
+        let uptime = Duration::from_millis(process::boot_ticks().saturating_sub(start_time) * 10);
+        match child::inherited_state(&status, self.now(), uptime) {
+            Some(state) => {
                 let started = self.now().saturating_sub(uptime);
-                let state = child::adopted_state(&child, &status, self.now(), uptime);
                 self.machine = Machine::adopting(state, status.want, started, chance());
                 self.since = status.since;
-                self.ready_since = more.and_then(|more| more.ready);
-                self.child = Some(child);
+                self.ready_since = more.ready;
+                self.ended_unseen = child.is_none();
+                self.child = child;
                 self.settle_in_passing();
             }
-            // It ended when nobody looked. What an operator wanted still holds.
-            None => self.machine = Machine::new(status.want, chance()),
+            // There was none. What an operator wanted still holds.
+            None => {
+                self.machine = Machine::new(status.want, chance());
+                if more.state == status::State::Failed {
+                    self.machine.state = State::Down { failed: true };
+                }
+            }
         }
     }
 
@@ -134,7 +149,9 @@ impl Supervisor {
 
     /// Supervises until told to exit.
     pub fn run(mut self) -> Result<(), Fatal> {
-        self.record();
+        if !self.ended_unseen {
+            self.record();
+        }
         loop {
             for event in self.events() {
                 if self.handle(event) {
@@ -180,6 +197,10 @@ impl Supervisor {
             events.push(Event::Ready);
         }
         events.extend(self.read_settings());
+        // What is done then is done by the settings.
+        if self.reading.is_none() && std::mem::take(&mut self.ended_unseen) {
+            events.push(self.buried(Exit::Unknown));
+        }
         let mut letters = [0; 64];
         let letters = self.station.letters(&mut letters).iter().copied();
         events.extend(letters.filter_map(Command::from_letter).map(Event::Command));

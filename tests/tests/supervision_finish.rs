@@ -205,3 +205,36 @@ fn fault_supervise_killed_the_adopted_group_is_stopped_wholly() {
     let left = || sandbox.leftovers().into_iter().filter(|p| p.words.starts_with("sleep")).count();
     sandbox.wait_until("none is left", || left() == 0);
 }
+
+/// How it ended nobody knows: whoever could have told was killed. It is no failure.
+#[test]
+fn fault_supervise_killed_while_start_runs_it_is_done_once_more() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(&sandbox, "s", "echo run >>log; exec sleep 1000");
+    sandbox.script("s/start", "echo start >>log; until [ -e go ]; do sleep 0.02; done");
+    let mut first = service.supervise();
+    service.wait_until_it_holds("log", "start\n");
+    first.kill();
+    let _second = service.supervise();
+    assert_eq!((state(&service), service.read("log").as_str()), (State::Starting, "start\n"));
+    sandbox.write("s/go", "");
+    service.wait_until_it_holds("log", "start\nstart\nrun\n");
+    service.wait_until_up();
+}
+
+/// "`./finish` … runs after each exit": also after one that no supervise saw.
+#[test]
+fn fault_supervise_killed_and_the_service_ends_meanwhile_finish_runs() {
+    let sandbox = Sandbox::new();
+    let service = Service::new(&sandbox, "s", "echo run >>log; exec sleep 1000");
+    sandbox.script("s/start", "echo start >>log");
+    sandbox.script("s/finish", "echo finish $1 $2 >>log");
+    let mut first = service.supervise();
+    let pid = service.wait_until_up();
+    first.kill();
+    signal(pid, Signal::SIGKILL);
+    sandbox.wait_until("the service has ended", || Process::find(pid).is_none());
+    let _second = service.supervise();
+    service.wait_until_another(pid);
+    service.wait_until_it_holds("log", "start\nrun\nfinish -1 0\nrun\n");
+}

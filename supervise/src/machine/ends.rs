@@ -34,6 +34,8 @@ impl Machine {
                 self.finish(Script::Stop, Then::AsWanted, todo);
             }
             (_, Want::Down) => self.come_down(Then::AsWanted, now, todo),
+            // Whoever could have told was killed: it is done once more.
+            (Exit::Unknown, _) => self.come_down(Then::Again, now, todo),
             _ => self.come_down(Then::Failed, now, todo),
         }
     }

@@ -55,6 +55,8 @@ fn main() -> ExitCode {
     }
     match io::stdout().write_all(policy.to_lines().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
+        // The supervise that asked was killed: the next one asks again.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(111),
         Err(e) => {
             eprintln!("service-config: fatal: cannot write the settings: {}", Words(&e));
             ExitCode::from(111)
