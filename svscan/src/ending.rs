@@ -1,7 +1,7 @@
 //! The orderly end, as it is carried out: tells the supervises, waits for them, and as PID 1 for all that is left.
 
 use crate::pair::child;
-use crate::plan::{Event, Moment, Part, Place, Supervise};
+use crate::plan::{Event, Id, Moment, Part, Place, Supervise};
 use crate::scanner::{Scanner, Wish};
 use crate::shutdown::{Ending, LAST, Measure};
 use crate::starter::directory;
@@ -9,16 +9,21 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use servicedir::status::Status;
+use servicedir::status::{Status, Want};
 use servicedir::{client, holder, names};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use unix::process::{self, Exit, Pidfd};
 
 /// Told to a service: stop, and supervise exits; to a logger: supervise exits when it ends; and when they are late.
 const STOP: &[u8] = b"dx";
 const EXIT: &[u8] = b"x";
 const KILL: &[u8] = b"dxk";
+/// So long the supervise of a logger that was just started has time to start that, and so often it is looked at.
+const PATIENCE: Duration = Duration::from_secs(1);
+const NAP: Duration = Duration::from_millis(5);
 
 impl Scanner {
     /// Ends: services are told to stop, loggers end when nobody holds the other end of their pipe any more.
@@ -28,18 +33,26 @@ impl Scanner {
         self.look_at_all();
         self.pairs.clear();
         let up = self.services_up();
+        let mut unsaid = vec![];
         for place in self.running() {
-            self.say_to(place, if place.1 == Part::Main { STOP } else { EXIT });
+            match place.1 {
+                Part::Main => self.say_to(place, STOP),
+                Part::Log => unsaid.push(place),
+            }
         }
+        let patience = self.now() + PATIENCE;
         let mut hurry = false;
         while !self.plan.is_idle() {
             let now = self.now();
+            self.say_exit_to(&mut unsaid, now >= patience || hurry);
             let promised = if now < ending.deadline() { None } else { self.promised() };
             let (next, measure) = ending.step(now, hurry, promised);
             ending = next;
             match measure {
                 Measure::Wait => {
-                    self.wait(self.plan.next_look().into_iter().chain([ending.deadline()]).min())
+                    let again = (!unsaid.is_empty()).then_some(now + NAP);
+                    let looks = self.plan.next_look().into_iter().chain(again);
+                    self.wait(looks.chain([ending.deadline()]).min());
                 }
                 Measure::KillServices => self.kill_services(),
                 Measure::KillSupervises => {
@@ -106,22 +119,48 @@ impl Scanner {
         }
     }
 
-    /// The directory of a supervise, whatever that is called by now.
+    /// The directory of a supervise, whatever that is called by now. `None` where it has not come there yet: the supervise
+    /// of a logger begins in the directory of the service, whose supervise is not to hear what is for it.
     fn home(&self, place: Place) -> Option<PathBuf> {
-        match self.pid(place) {
-            Some(pid) => Some(PathBuf::from(format!("/proc/{pid}/cwd"))),
-            None => self.directory(place),
+        let Some(pid) = self.pid(place) else { return self.directory(place) };
+        let home = PathBuf::from(format!("/proc/{pid}/cwd"));
+        let here = std::fs::metadata(&home).ok().map(|meta| Id { device: meta.dev(), inode: meta.ino() });
+        let is_service = here == Some(place.0);
+        (is_service == (place.1 == Part::Main)).then_some(home)
+    }
+
+    /// Whether a supervise hears letters. One that somebody has stopped goes on.
+    fn hears(&self, place: Place, letters: &[u8]) -> bool {
+        let heard = self.home(place).is_some_and(|dir| client::send(&dir, letters).is_ok());
+        self.signal(place, Signal::SIGCONT);
+        heard
+    }
+
+    /// Sends letters to a supervise. One that has no ears yet has no child either: TERM ends it.
+    fn say_to(&self, place: Place, letters: &[u8]) {
+        if !self.hears(place, letters) {
+            self.signal(place, Signal::SIGTERM);
         }
     }
 
-    /// Sends letters to a supervise. One that has no ears yet has no child either: TERM ends it. One that somebody has
-    /// stopped goes on.
-    fn say_to(&self, place: Place, letters: &[u8]) {
-        let heard = self.home(place).is_some_and(|dir| client::send(&dir, letters).is_ok());
-        if !heard {
-            self.signal(place, Signal::SIGTERM);
+    /// Tells the supervises of loggers to exit when their loggers do, and leaves those that were just started for the next
+    /// time: one that exits before its logger runs takes with it what is in the pipe. The last time all are told.
+    fn say_exit_to(&self, unsaid: &mut Vec<Place>, last: bool) {
+        let running = self.running();
+        unsaid.retain(|place| {
+            running.contains(place) && !(self.is_settled(*place) && self.hears(*place, EXIT))
+        });
+        if last {
+            unsaid.drain(..).for_each(|place| self.say_to(place, EXIT));
         }
-        self.signal(place, Signal::SIGCONT);
+    }
+
+    /// Whether a supervise has started what it is to start, as far as that can be known.
+    fn is_settled(&self, place: Place) -> bool {
+        let Some(pid) = self.pid(place) else { return true };
+        let Some(status) = self.home(place).and_then(|dir| client::status(&dir).ok()) else { return false };
+        let its_own = status.more.as_ref().and_then(|more| more.supervise).is_none_or(|own| own.pid == pid);
+        its_own && (status.pid.is_some() || status.want != Want::Up)
     }
 
     /// The last resort, for a supervise that does not hear: it is killed, and what it runs by its own record.

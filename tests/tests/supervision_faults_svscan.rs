@@ -187,3 +187,24 @@ fn services_get_the_limit_on_open_files_that_svscan_was_started_with() {
     let figures: Vec<&str> = open_files.split_ascii_whitespace().skip(3).take(2).collect();
     assert_eq!(figures[0], figures[1], "soft and hard: {open_files}");
 }
+
+/// A supervise begins in the directory of the service before it goes to `log`: what is told it then is not for that of the
+/// service, which would hear it, so that nobody ended the logger.
+#[test]
+fn fault_term_to_svscan_while_a_logger_is_being_started_it_ends_in_order() {
+    let sandbox = Sandbox::new();
+    let bin = sandbox.programs().bin().display().to_string();
+    let wait =
+        format!("[ \"$1\" != log ] || until [ -e go ]; do sleep 0.01; done\nexec {bin}/supervise \"$@\"");
+    sandbox.script("slow/supervise", &wait);
+    sandbox.set("PATH", format!("{}:{bin}:/usr/bin:/bin", sandbox.path("slow").display()));
+    let service =
+        Service::sleeper(&sandbox, "scan/s").with_log("while read -r line; do echo \"$line\"; done");
+    let mut svscan = sandbox.start("svscan", &["scan"]);
+    service.wait_until_up();
+    svscan.signal(Signal::SIGTERM);
+    sandbox.wait_until("the service has ended", || !service.is_supervised());
+    sandbox.write("scan/s/go", "");
+    assert_eq!(svscan.finish().told(), (0, "", ""));
+    sandbox.wait_until_nothing_is_left();
+}
