@@ -41,6 +41,19 @@ class ParticipantHandler(object):
     def fork_and_exit(self, wid):
         if os.fork() == 0:
             sys.exit(0)
+    def fork_and_raise(self, wid):
+        if os.fork() == 0: raise ValueError("the child raises")
+    def no_children(self, wid):
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        os.system("true")
+    def raise_in_a_thread(self, wid):
+        def run(): raise ValueError("a thread raises")
+        thread = threading.Thread(target=run)
+        thread.start(); thread.join()
+    def mute(self, wid):
+        class Mute(Exception):
+            def __str__(self): raise ValueError("no text")
+        raise Mute()
     def threads(self, wid):
         threading.Thread(target=lambda: time.sleep(1000)).start()
         threading.Thread(target=lambda: time.sleep(1000), daemon=True).start()
@@ -124,7 +137,11 @@ fn the_participant_outlives_what_the_handler_does_to_its_process_and_still_ends_
                 "ValueError: fields.down.down.down.down.down.down.down… is not JSON: it is nested too deeply",
             ),
         ),
+        ("mute", Some("Mute: (its text raises ValueError)")),
         ("fork", None),
+        ("fork_and_raise", None),
+        ("no_children", None),
+        ("raise_in_a_thread", None),
         ("fork_and_exit", None),
         ("threads", None),
         ("chdir", None),
@@ -168,6 +185,8 @@ fn the_participant_outlives_what_the_handler_does_to_its_process_and_still_ends_
         ("sizer close_outputs: said after closing", 1),
         ("sizer close_stream: said after closing the stream", 1),
         ("sizer fork: the child returns", 1),
+        ("sizer fork_and_raise: ValueError: the child raises", 1),
+        ("sizer raise_in_a_thread: ValueError: a thread raises", 1),
         ("INFO sizer raw_bytes: raw \\xff\\xfe bytes", 1),
         ("INFO sizer raw_bytes: lone \\udc80", 1),
         ("the handler's own signal handlers for TERM, HUP, USR1 or INT are not used", 1),

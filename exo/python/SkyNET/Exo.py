@@ -48,8 +48,13 @@ class Exo(object):
         Returns what is to be answered to "status": a text or a dict."""
         if isinstance(ctrl, ParticipantCtrl):
             return self._tell("handle_lifecycle_control", ctrl)
-        own = self._tell(ctrl.message, ctrl.wid) if ctrl.message in ("status", "cancel") else None
-        told = self._tell("handle_wi_control", ctrl)
+        own = None
+        try:
+            if ctrl.message in ("status", "cancel"):
+                own = self._tell(ctrl.message, ctrl.wid)
+        finally:
+            # Whoever is wrong in the one may be right in the other.
+            told = self._tell("handle_wi_control", ctrl)
         return told if own is None else own
 
     def _tell(self, name, argument):

@@ -116,6 +116,28 @@ class TestControl(Hosted):
         for says in ("control cancel True WorkItemCtrl", "cancel w1", "CANCELLED True False"):
             self.assertIn(says, out)
 
+    def test_a_cancel_that_raises_keeps_nothing_from_handle_wi_control(self):
+        _, out = self.result("""
+            import time
+            class ParticipantHandler(object):
+                def handle_wi(self, wid):
+                    end = time.monotonic() + 30
+                    while not hasattr(self, "told") and time.monotonic() < end: time.sleep(0.01)
+                    print("TOLD", self.told)
+                def handle_wi_control(self, ctrl):
+                    self.told = ctrl.message
+                def cancel(self, wid):
+                    raise ValueError("in cancel")
+            """, beside="""
+            import threading, time
+            def ask():
+                while 1 not in host._in_hand: time.sleep(0.01)
+                print("CANCELLED", host.cancel(1), file=out)
+            threading.Thread(target=ask).start()
+            """)
+        for says in ("the handler raised on 'cancel'", "ValueError: in cancel", "CANCELLED True", "TOLD cancel"):
+            self.assertIn(says, out)
+
     def test_force_ends_a_handler_that_only_loops_and_is_told_as_cancelled(self):
         (kind, reply, error), out = self.result("""
             class ParticipantHandler(object):
