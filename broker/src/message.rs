@@ -68,6 +68,8 @@ pub struct Heeded {
     pub persistent: bool,
     /// Its own time to live.
     pub ttl: Option<Ttl>,
+    /// It is a question whose answer is to come to the channel that asks, without a queue.
+    pub asks_for_a_reply: bool,
     /// Who it says that it is from.
     pub user_id: Option<String>,
 }
@@ -84,12 +86,15 @@ pub enum Ttl {
 const DELIVERY_MODE: u16 = 1 << 12;
 const EXPIRATION: u16 = 1 << 8;
 const USER_ID: u16 = 1 << 4;
+const REPLY_TO: u16 = 1 << 9;
+/// What a question names where its answer needs no queue.
+pub const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// Reads the payload of a content header; `None` where it is none.
 pub fn heed(payload: &[u8]) -> Option<Heeded> {
     let size = u64::from_be_bytes(*payload.get(4..)?.first_chunk()?);
     let flags = u16::from_be_bytes(*payload.get(12..)?.first_chunk()?);
-    if flags & (DELIVERY_MODE | EXPIRATION | USER_ID) == 0 {
+    if flags & (DELIVERY_MODE | EXPIRATION | USER_ID | REPLY_TO) == 0 {
         return Some(Heeded { size, ..Heeded::default() });
     }
     let header = parse(payload)?;
@@ -98,7 +103,14 @@ pub fn heed(payload: &[u8]) -> Option<Heeded> {
         Err(_) => Ttl::Nonsense(text.as_str().to_owned()),
     });
     let user_id = header.properties.user_id().as_ref().map(|name| name.as_str().to_owned());
-    Some(Heeded { size, persistent: *header.properties.delivery_mode() == Some(2), ttl, user_id })
+    let reply_to = header.properties.reply_to().as_ref();
+    Some(Heeded {
+        size,
+        persistent: *header.properties.delivery_mode() == Some(2),
+        ttl,
+        asks_for_a_reply: reply_to.is_some_and(|name| name.as_str() == DIRECT_REPLY_TO),
+        user_id,
+    })
 }
 
 /// The `headers` in the payload of a content header; none where there are none.
@@ -149,7 +161,7 @@ mod tests {
             (plain.clone().with_expiration("-5".into()), false, Some(Ttl::Nonsense("-5".into()))),
             (plain.with_message_id("m".into()).with_delivery_mode(2), true, None),
         ] {
-            let expected = Heeded { size: 77, persistent, ttl, user_id: None };
+            let expected = Heeded { size: 77, persistent, ttl, ..Heeded::default() };
             assert_eq!(heed(&payload(77, properties.clone())), Some(expected), "{properties:?}");
         }
     }

@@ -223,6 +223,18 @@ impl Stage {
         (0..count).for_each(|_| drop(self.hear(line)));
     }
 
+    /// From now on this name stands in the transcript as `mask`.
+    pub fn mask(&mut self, name: &str, mask: &str) {
+        self.masked.push((name.to_owned(), mask.to_owned()));
+    }
+
+    /// Hears a method and its content.
+    pub fn hear_content(&mut self, line: usize) -> (Heard, AMQPProperties, Vec<u8>) {
+        let heard = self.read(line);
+        let (properties, body) = self.content(line);
+        (heard, properties, body)
+    }
+
     /// The user's name and the password.
     pub fn account(&self) -> (String, String) {
         let login = String::from_utf8_lossy(&self.login).into_owned();
@@ -276,7 +288,8 @@ impl Stage {
             AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(ok)) => (ok.consumer_tag.as_str(), "tag"),
             _ => return,
         };
-        if name.starts_with("amq.") && !self.masked.iter().any(|(known, _)| known == name) {
+        let chosen = name.starts_with("amq.") && !name.starts_with("amq.rabbitmq.reply-to");
+        if chosen && !self.masked.iter().any(|(known, _)| known == name) {
             let mask = format!("{kind}-{}", self.masked.len());
             self.masked.push((name.to_owned(), mask));
         }

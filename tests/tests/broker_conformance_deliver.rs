@@ -20,6 +20,8 @@ scenarios![
     prefetch_holds_back_per_consumer,
     prefetch_of_the_channel_holds_back_all_its_consumers,
     consumers_take_turns,
+    an_answer_reaches_the_channel_that_asked_without_a_queue,
+    waiting_for_answers_without_a_queue_has_its_rules,
 ];
 
 fn a_message_keeps_its_properties(s: &mut Stage) {
@@ -54,8 +56,9 @@ fn a_message_in_the_name_of_another_user_closes_the_channel(s: &mut Stage) {
     let c = s.enter();
     let (user, _) = s.account();
     s.ask(c, 1, declare(queue("q")));
+    s.ask(c, 1, confirm_select());
     s.quietly(|s| s.publish(c, to("", "q"), plain().with_user_id(user.clone().into()), b"mine"));
-    s.ask(c, 1, passive("q"));
+    s.hear(c);
     s.publish(c, to("", "q"), plain().with_user_id("other".into()), b"of another");
     s.hear(c);
 }
@@ -158,4 +161,71 @@ fn consumers_take_turns(s: &mut Stage) {
         s.publish(c, to("", "q"), plain(), body.as_bytes());
         s.hear(c);
     }
+}
+
+const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+/// The name by which a question asks for its answer, read by another connection.
+fn asked_of(s: &mut Stage, c: usize, q: &str) -> String {
+    let mut name = String::new();
+    s.quietly(|s| {
+        s.say(c, 1, get(q, true));
+        let (_, properties, _) = s.hear_content(c);
+        name = properties.reply_to().as_ref().expect("a name").to_string();
+    });
+    assert!(name.starts_with("amq.rabbitmq.reply-to."), "{name}");
+    s.mask(&name, "asker");
+    name
+}
+
+fn wait_for_replies(tag: &str) -> basic::Consume {
+    basic::Consume { no_ack: true, ..consume(REPLY_TO, tag) }
+}
+
+fn an_answer_reaches_the_channel_that_asked_without_a_queue(s: &mut Stage) {
+    let (asks, answers) = (s.enter(), s.enter());
+    s.ask(asks, 1, declare(queue("q")));
+    s.ask(asks, 1, confirm_select());
+    s.ask(asks, 1, passive(REPLY_TO));
+    s.ask(asks, 1, start(wait_for_replies("t")));
+    s.publish(
+        asks,
+        to("", "q"),
+        plain().with_reply_to(REPLY_TO.into()).with_message_id("7".into()),
+        b"question",
+    );
+    s.hear(asks);
+    let name = asked_of(s, answers, "q");
+    s.ask(answers, 1, passive(&name));
+    s.ask(answers, 1, declare(queue(&name)));
+    for answer in [b"one", b"two"] {
+        s.publish(answers, to("", &name), plain().with_correlation_id("7".into()), answer);
+        s.hear(asks);
+    }
+    s.publish(answers, mandatory("amq.direct", &name), plain(), b"not by this exchange");
+    s.hear(answers);
+    s.ask(asks, 1, cancel("t"));
+    s.publish(answers, mandatory("", &name), plain(), b"too late");
+    s.hear(answers);
+    s.ask(asks, 1, start(wait_for_replies("again")));
+    s.ask(answers, 1, passive(&name));
+}
+
+fn waiting_for_answers_without_a_queue_has_its_rules(s: &mut Stage) {
+    let c = s.enter();
+    s.ask_each(
+        c,
+        [
+            passive("amq.rabbitmq.reply-to.nobody"),
+            start(consume(REPLY_TO, "t")),
+            get(REPLY_TO, true),
+            purge(REPLY_TO),
+        ],
+    );
+    s.open_channel(c, 20);
+    s.ask(c, 20, start(wait_for_replies("a")));
+    s.ask(c, 20, start(wait_for_replies("b")));
+    // Who does not wait cannot ask.
+    s.publish(c, to("", "q"), plain().with_reply_to(REPLY_TO.into()), b"question");
+    s.hear(c);
 }

@@ -22,6 +22,8 @@ pub(super) struct Channel {
     /// The queue that an empty name means.
     pub last_queue: String,
     pub publishing: Option<Publishing>,
+    /// It waits for answers without a queue.
+    pub replies: Option<super::replies::Replies>,
     /// We closed it and wait for the peer's answer.
     pub closing: bool,
 }

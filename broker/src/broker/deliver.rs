@@ -2,6 +2,7 @@
 //! one at a time to who asks for one.
 
 use super::channel::Unacked;
+use super::replies::REPLY_TO;
 use super::{Broker, Done, Send};
 use crate::fault::Fault;
 use crate::message::Message;
@@ -41,17 +42,14 @@ impl Broker {
         consume: &basic::Consume,
         now: Moment,
     ) -> Done {
+        if consume.queue.as_str() == REPLY_TO {
+            return self.consume_replies(id, number, consume);
+        }
         let name = self.meant(id, number, consume.queue.as_str())?;
         let queue = self.queue(id, vhost, &name)?;
         let taken =
             queue.consumers.iter().any(|c| c.exclusive) || (consume.exclusive && !queue.consumers.is_empty());
-        let tag = match consume.consumer_tag.as_str() {
-            "" => {
-                self.last_name += 1;
-                format!("amq.ctag-{id}-{}", self.last_name)
-            }
-            tag => tag.to_owned(),
-        };
+        let tag = self.consumer_tag(id, consume.consumer_tag.as_str());
         let channel = self.channel(id, number)?;
         if channel.consumers.contains_key(&tag) {
             return Err(Fault::not_allowed(&format!("attempt to reuse consumer tag '{tag}'")));
@@ -81,6 +79,15 @@ impl Broker {
         Ok(())
     }
 
+    /// The tag that was asked for, or a new one.
+    pub(super) fn consumer_tag(&mut self, id: ConnectionId, asked: &str) -> String {
+        if !asked.is_empty() {
+            return asked.to_owned();
+        }
+        self.last_name += 1;
+        format!("amq.ctag-{id}-{}", self.last_name)
+    }
+
     pub(super) fn cancel(
         &mut self,
         id: ConnectionId,
@@ -91,6 +98,7 @@ impl Broker {
     ) -> Done {
         let tag = cancel.consumer_tag.as_str().to_owned();
         let name = self.channel(id, number)?.consumers.remove(&tag);
+        self.cancel_replies(id, number, &tag);
         let ok = basic::CancelOk { consumer_tag: cancel.consumer_tag };
         self.answer_unless(cancel.nowait, id, number, AMQPClass::Basic(basic::AMQPMethod::CancelOk(ok)))?;
         if let Some(name) = name {

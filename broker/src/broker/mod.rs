@@ -10,6 +10,7 @@
 //! | `publish.rs` | from frames to a message in its queues; confirms |
 //! | `deliver.rs` | consume, get, and what is delivered when |
 //! | `settle.rs` | ack, nack, reject, recover |
+//! | `replies.rs` | direct reply-to: answers without a queue |
 //! | `dead.rs` | where messages go that were thrown away or became too old |
 //! | `memory.rs` | what is kept in memory, what only on disk, when publishers wait |
 
@@ -21,6 +22,7 @@ mod exchanges;
 mod memory;
 mod publish;
 mod queues;
+mod replies;
 mod settle;
 
 use crate::arguments::Arguments;

@@ -110,6 +110,10 @@ impl Broker {
             };
             return Err(Fault::precondition(&format!("invalid expiration '{text}': {why}")));
         }
+        let header = match heeded.asks_for_a_reply {
+            true => self.with_own_name(id, number, &header)?,
+            false => header,
+        };
         let vhost = self.connections.get(&id).map(|c| c.vhost.clone()).unwrap_or_default();
         let names = self.route(&vhost, method.exchange.as_str(), method.routing_key.as_str(), &header)?;
         let confirm = self.channel(id, number)?.confirms.as_mut().map(|tag| {
@@ -118,6 +122,9 @@ impl Broker {
         });
         let (source, key) = (method.exchange.as_str().into(), method.routing_key.as_str().into());
         let message = Arc::new(Message::new(source, key, header, body, &self.weight));
+        if names.is_empty() && message.exchange.is_empty() {
+            self.answer_directly(&vhost, &message);
+        }
         if names.is_empty() && method.mandatory {
             self.give_back(id, number, &method, &message);
         }

@@ -1,5 +1,6 @@
 //! Queues: declared, bound, emptied, deleted.
 
+use super::replies::REPLY_TO;
 use super::{Broker, Done};
 use crate::arguments::Arguments;
 use crate::exchange::Binding;
@@ -105,6 +106,9 @@ impl Broker {
             }
             name => name.to_owned(),
         };
+        if name.starts_with(REPLY_TO) {
+            return self.declare_replies(id, number, vhost, &name);
+        }
         let known = self.vhosts.get(vhost).is_some_and(|v| v.queues.contains_key(&name));
         if known {
             let queue = self.queue(id, vhost, &name)?;
