@@ -206,6 +206,10 @@ pub struct Machine {
     unwell: bool,
     /// `./start` has done its work, and `./stop` has not undone it.
     prepared: bool,
+    /// An operator has sent the child a signal that ends services.
+    asked: bool,
+    /// The next start is one that nobody asked for: it has ended by itself.
+    pub again: bool,
     last_start: Option<Moment>,
     chance: u32,
 }
@@ -227,6 +231,8 @@ impl Machine {
             told: Trouble::Recovered,
             unwell: false,
             prepared: false,
+            asked: false,
+            again: false,
             last_start: None,
             chance: chance | 1,
         }
@@ -328,6 +334,7 @@ impl Machine {
             State::Starting(Stage::Preparing { pid: none @ None, .. }) => *none = Some(pid),
             State::Starting(Stage::Launching) => {
                 self.last_start = Some(now);
+                self.asked = false;
                 self.state = State::Up { pid, since: now, paused: false, ready: false };
             }
             State::Finishing { script, pid: none @ None, kill_at, .. } => {

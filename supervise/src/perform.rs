@@ -35,7 +35,8 @@ impl Supervisor {
             Action::Kill => self.kill(),
             Action::Tell(trouble) => {
                 let now = self.now();
-                self.notifier.tell(trouble, self.last_exit, self.machine.failures, now);
+                let exit = self.start_exit.or(self.last_exit);
+                self.notifier.tell(trouble, exit, self.machine.failures, now);
             }
             Action::Quit => {
                 // Whoever comes after us is to know that we ended in order.
@@ -78,13 +79,14 @@ impl Supervisor {
             |pid, start_time: Option<u64>| Some(Identity { pid, start_time: start_time?, boot_id: boot_id? });
         let mut recorded = Ok(());
         let station = &self.station;
-        let (group, starts) = (policy.stop.group, self.starts);
+        let group = policy.stop.group;
+        let restarts = self.restarts.saturating_add(u32::from(script == Script::Run && self.machine.again));
         let limit = policy.finish_limit.filter(|_| matches!(script, Script::Finish | Script::Stop));
         let kill_at = limit.map(|limit| self.now() + limit);
         let launched = launch.start(&mut |pid, start_time| {
             // Without /proc there is no boot id either, and nothing that could be adopted.
             let start_time = if boot_id.is_some() { Some(start_time?) } else { None };
-            newborn(&mut status, script, pid, who(pid, start_time), group, starts);
+            newborn(&mut status, script, pid, who(pid, start_time), group, restarts);
             status.more.iter_mut().for_each(|more| more.kill_at = kill_at);
             recorded = station.write_status(&status);
             recorded.as_ref().map_or_else(Unwritten::nowhere, |()| Ok(()))
@@ -111,7 +113,7 @@ impl Supervisor {
         if script == Script::Run {
             self.since = since;
             self.ready_since = None;
-            self.starts = self.starts.saturating_add(1);
+            self.restarts = restarts;
         }
         if let Some((step, errno)) = launched.failed {
             self.complain(script, step, errno);
@@ -227,7 +229,7 @@ impl Supervisor {
             more: Some(More {
                 state,
                 adopted: self.child.as_ref().is_some_and(Child::adopted),
-                restarts: self.starts.saturating_sub(1),
+                restarts: self.restarts,
                 last_exit: self.last_exit,
                 ready: self.ready_since,
                 backoff_until: until.map(|left| (SystemTime::now() + left).into()),
@@ -242,12 +244,12 @@ impl Supervisor {
 }
 
 /// The status of a child that is about to execute, written by itself.
-fn newborn(status: &mut Status, script: Script, pid: i32, who: Option<Identity>, group: bool, starts: u32) {
+fn newborn(status: &mut Status, script: Script, pid: i32, who: Option<Identity>, group: bool, restarts: u32) {
     let Some(more) = &mut status.more else { return };
     (more.identity, more.group, more.adopted, more.ready) = (who, group, false, None);
     match script {
         Script::Run => {
-            (status.pid, more.state, more.restarts) = (Some(pid), status::State::Up, starts);
+            (status.pid, more.state, more.restarts) = (Some(pid), status::State::Up, restarts);
         }
         Script::Start | Script::Finish | Script::Stop => more.script = Some(pid),
     }

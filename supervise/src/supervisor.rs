@@ -50,9 +50,12 @@ pub struct Supervisor {
     pub(crate) since: Tai64n,
     pub(crate) ready_since: Option<Tai64n>,
     pub(crate) last_exit: Option<Exit>,
+    /// How ./start ended, where ./run has not run since.
+    pub(crate) start_exit: Option<Exit>,
     /// There was a ./start before this run.
     pub(crate) had_start: bool,
-    pub(crate) starts: u32,
+    /// Starts that nobody asked for.
+    pub(crate) restarts: u32,
     pub(crate) unrecorded: bool,
     /// Both ends of the pipe of a log pair.
     pub(crate) pair: Option<OwnedFd>,
@@ -102,8 +105,9 @@ impl Supervisor {
             since: Tai64n::now(),
             ready_since: None,
             last_exit: None,
+            start_exit: None,
             had_start: false,
-            starts: 0,
+            restarts: 0,
             unrecorded: false,
             pair: errand.and_then(|errand| pair(errand.pipe?)),
         };
@@ -237,8 +241,11 @@ impl Supervisor {
     fn buried(&mut self, exit: Exit) -> Event {
         self.child = None;
         self.ready = None;
+        if matches!(self.machine.state, State::Starting(_)) {
+            self.start_exit = Some(exit).filter(|exit| *exit != Exit::Code(0));
+        }
         if self.machine.pid_of_service().is_some() {
-            self.last_exit = Some(exit);
+            (self.last_exit, self.start_exit) = (Some(exit), None);
             self.since = Tai64n::now();
             self.ready_since = None;
         }

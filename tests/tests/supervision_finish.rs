@@ -54,12 +54,16 @@ fn a_start_that_fails_keeps_the_service_down() {
     assert_eq!(service.read("log"), "");
 }
 
-/// However it fails: exit codes have no meaning of their own here. How the service ended is not told: it never ran.
+/// However it fails: exit codes have no meaning of their own here, and it is told how it ended.
 #[test]
 fn a_start_that_fails_in_any_way_is_told_as_failed_for_good() {
     let sandbox = Sandbox::new();
-    let tell = sandbox.script("tell", "echo \"$SKYNET_EVENT $SKYNET_EXIT$SKYNET_COUNT\" >>told");
-    for (name, start) in [("one", "exit 1"), ("hundred", "exit 100"), ("killed", "kill -9 $$")] {
+    let tell = sandbox.script("tell", "echo \"$SKYNET_EVENT $SKYNET_EXIT $SKYNET_COUNT\" >>told");
+    for (name, start, exit) in [
+        ("one", "exit 1", "code 1"),
+        ("hundred", "exit 100", "code 100"),
+        ("killed", "kill -9 $$", "signal 9"),
+    ] {
         let service = Service::new(&sandbox, name, "echo run >>log");
         sandbox.script(format!("{name}/start"), start);
         let settings = format!("[notify]\ncommand = [\"{}\"]\n[exit]\ndone = [1, 100]\n", tell.display());
@@ -68,7 +72,7 @@ fn a_start_that_fails_in_any_way_is_told_as_failed_for_good() {
         service.wait_until_it_holds("told", "\n");
         assert_eq!(
             (service.read("told").as_str(), service.read("log").as_str()),
-            ("failed 0\n", ""),
+            (format!("failed {exit} 0\n").as_str(), ""),
             "{name}"
         );
         assert_eq!(state(&service), State::Failed, "{name}");

@@ -141,7 +141,7 @@ fn waiting_costs_no_polling() {
 fn svstat_says_more_to_people_and_programs_who_ask_for_it() {
     let sandbox = Sandbox::new();
     // It says that it is ready the first time only.
-    let service = Service::new(&sandbox, "s", "[ -e again ] || echo >&3; touch again; exec sleep 1000");
+    let service = Service::new(&sandbox, "s", "[ -e again ] || { touch again; echo >&3; }; exec sleep 1000");
     sandbox.write("s/service.toml", "ready = \"fd:3\"\n");
     Service::sleeper(&sandbox, "none");
     let _supervise = service.supervise();

@@ -14,6 +14,7 @@ impl Machine {
             State::Up { since, .. } => self.ended_by_itself(exit, since, now, todo),
             State::Stopping { .. } => {
                 self.failures = 0;
+                self.again = false;
                 self.finish(Script::Finish, Then::AsWanted, todo);
             }
             State::Finishing { pid: Some(_), then, .. } => {
@@ -46,7 +47,9 @@ impl Machine {
             Exit::Signal(_) | Exit::Unknown => None,
         };
         let well = now.saturating_sub(since) >= self.rules.backoff.reset;
-        self.failures = if well { 0 } else { self.failures.saturating_add(1) };
+        // Who was sent HUP or TERM and ends in order does what an operator wants.
+        self.again = !(self.asked && in_order(exit));
+        self.failures = if well || !self.again { 0 } else { self.failures.saturating_add(1) };
         let then = if code.is_some_and(|code| self.rules.permanent.contains(code)) {
             Then::Failed
         } else {

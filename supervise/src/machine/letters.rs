@@ -63,6 +63,7 @@ impl Machine {
         match &mut self.state {
             State::Down { .. } => {
                 self.failures = 0;
+                self.again = false;
                 // What goes wrong from now on is news.
                 self.told = Trouble::Recovered;
                 self.begin(now, soonest, todo);
@@ -132,12 +133,14 @@ impl Machine {
     }
 
     /// Signals are for the service and for `./start`; what cleans up after it is left in peace.
-    fn signal(&self, signal: Signal, todo: &mut Actions) {
+    fn signal(&mut self, signal: Signal, todo: &mut Actions) {
+        const ENDING: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
         let hears = match self.state {
             State::Up { .. } | State::Stopping { .. } => true,
             State::Starting(Stage::Preparing { pid, .. }) => pid.is_some(),
             _ => false,
         };
+        self.asked |= hears && ENDING.contains(&signal);
         match signal {
             Signal::SIGKILL if hears => todo.push(Action::SendAll(signal)),
             _ if hears => todo.push(Action::Send(signal)),

@@ -99,6 +99,23 @@ fn restart_stops_it_and_starts_it_and_is_no_crash() {
 }
 
 #[test]
+fn what_an_operator_asked_for_is_neither_a_failure_nor_a_start_that_nobody_asked_for() {
+    let hup = Event::Command(Command::Signal(Signal::SIGHUP));
+    for (events, again, failures) in [
+        (vec![(10, hup), (20, DONE)], false, 0),
+        (vec![(10, hup), (20, CRASH)], true, 1),
+        (vec![(10, Event::Command(Command::Signal(Signal::SIGUSR1))), (20, DONE)], true, 1),
+        (vec![(10, RESTART), (20, CRASH)], false, 0),
+        (vec![(10, DONE)], true, 1),
+        (vec![(10, hup), (20, DONE), (1000, Event::Due), (1100, DONE)], true, 1),
+    ] {
+        let events = [vec![(0, Event::Due)], events].concat();
+        let (machine, _) = story(wanted(), &events);
+        assert_eq!((machine.again, machine.failures), (again, failures), "{events:?}");
+    }
+}
+
+#[test]
 fn exit_waits_for_the_child_and_cannot_be_taken_back() {
     let exit = Event::Command(Command::Exit);
     let (machine, actions) = story(wanted(), &[(0, Event::Due), (10, exit), (20, UP)]);
