@@ -106,6 +106,13 @@ impl Lines {
         String::from_utf8_lossy(&text).into_owned()
     }
 
+    /// When a process that was given something at that time said of a fault that it ends; `None` where it did not.
+    pub fn ended(&self, pid: u32, given: Micros) -> Option<Micros> {
+        let file = fs::metadata(self.path(&self.process(pid, given)?, "fault")).ok()?;
+        let said = file.modified().ok().filter(|_| file.len() > 0)?;
+        Some(moment::micros(said))
+    }
+
     /// Where this process is to say of a fault that ends it.
     ///
     /// # Errors

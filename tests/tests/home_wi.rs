@@ -156,3 +156,47 @@ fn nobody_who_holds_one_is_one_line_and_exit_code_1() {
     }
     assert_eq!(json(&home, &["wi", "status", "w9"]), Value::Array(vec![]));
 }
+
+/// Who cancels has no trouble, and what crashed took time.
+#[test]
+fn what_was_cancelled_is_no_failure_and_what_crashed_has_run_for_a_while() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    let handler = format!("{PATIENT}\n    # then\n").replace(
+        "        step = 0\n",
+        "        if wid.fields.until == 'abort':\n            time.sleep(0.2)\n            os.abort()\n        step = 0\n",
+    );
+    participant(&home, "sizer", &handler, "max_attempts = 1\n");
+    home.good(&["send", "sizer", "--wfid", "w1", "-F", "until=/nowhere"]);
+    wait_until("it is in hand", || held(&home, "w1") == (1, 1));
+    home.good(&["wi", "cancel", "w1"]);
+    let counts = || {
+        let status = json(&home, &["status", "sizer"]);
+        (status[0]["done"].as_u64(), status[0]["failed"].as_u64())
+    };
+    wait_until("it counts as done", || counts() == (Some(1), Some(0)));
+
+    let done =
+        home.skynet(&["send", "sizer", "--wfid", "w2", "-F", "until=abort", "--wait", "--timeout", "100s"]);
+    assert!(done.err.contains("the participant ended while it worked"), "{done:?}");
+    let mut row = Value::Null;
+    wait_until("its row is there", || {
+        row = json(&home, &["history", "--wfid", "w2"])[0].clone();
+        row["outcome"] == "crashed"
+    });
+    assert!(row["run_ms"].as_f64().unwrap() >= 100.0, "{row}");
+    assert!(row["started"].as_str().unwrap() < row["ended"].as_str().unwrap(), "{row}");
+}
+
+#[test]
+fn a_reply_that_does_not_come_is_told_with_what_keeps_its_participant() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    participant(&home, "sizer", DEAF, "");
+    home.good(&["stop", "sizer"]);
+    let done = home.skynet(&["send", "sizer", "--wait", "--timeout", "1s"]);
+    assert!(
+        done.code == Some(1) && done.err.contains("sizer is down; why: skynet log sizer -n 20"),
+        "{done:?}"
+    );
+}

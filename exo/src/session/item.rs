@@ -102,10 +102,20 @@ impl Item {
         self.ended
     }
 
+    /// When it ended, where that was before we knew of it.
+    pub fn ended_at(&mut self, ended: Option<Micros>) {
+        self.ended = ended.unwrap_or(self.ended);
+    }
+
+    /// When it was begun; of one that is not begun any more: when the last process was given it.
+    fn begun(&self) -> Option<Micros> {
+        self.started.or_else(|| self.attempts.last().map(|attempt| attempt.started))
+    }
+
     /// Its row in the history; `None` = it has not ended.
     pub fn row(&self, participant: &str) -> Option<Row> {
         let outcome = self.outcome?;
-        let started = self.started.unwrap_or(self.ended);
+        let started = self.begun().unwrap_or(self.ended);
         Some(Row {
             participant: participant.to_owned(),
             sid: self.sid.clone(),
@@ -129,8 +139,7 @@ impl Item {
             sid: self.sid.clone(),
             wfid: self.wfid.clone(),
             workflow: self.workflow.clone(),
-            // Of one that is not started any more: when the last process was given it.
-            started: self.started.or_else(|| self.attempts.last().map(|attempt| attempt.started)),
+            started: self.begun(),
             attempt: self.attempt(),
             attempts: self.attempts.clone(),
             redelivered: self.redelivered,

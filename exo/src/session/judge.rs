@@ -118,6 +118,7 @@ impl<W: Workers> Session<W> {
         let mut trace = item.attempt_history();
         trace.extend(words.fault.lines().map(str::to_owned));
         item.end(history::Outcome::Crashed, &message);
+        item.ended_at(self.keeper.last_end(item));
         let about = item.about(Kind::Crash, &message, !forget);
         let (sid, wfid) = (item.sid.clone(), item.wfid.clone());
         let name = self.settings.name.clone();

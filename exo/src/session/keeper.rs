@@ -4,7 +4,7 @@ use super::about::{self, LastWords};
 use super::item::Item;
 use config::Settings;
 use state::failed::{About, FailedStore, Failure, Kind};
-use state::history::Writer;
+use state::history::{Outcome, Writer};
 use state::journal::{Attempt, Found, Journal};
 use state::lines::Lines;
 use state::live::{InFlight, Live, LiveFile};
@@ -252,11 +252,19 @@ impl Keeper {
         })
     }
 
+    /// When the last process that had it in hand ended: as it said, else, as far as is known, before this one began.
+    pub fn last_end(&self, item: &Item) -> Option<Micros> {
+        let last = item.attempts.last()?;
+        let began = Some(self.since).filter(|since| *since > last.started);
+        self.lines.ended(last.pid, last.started).or(began)
+    }
+
     /// It is over: its row goes into the history.
     pub fn remember(&mut self, item: &Item) {
         let (Some(row), Some(history)) = (item.row(&self.name), &mut self.history) else { return };
         self.changed = true;
-        if row.outcome.is_problem() {
+        // Who cancels a workitem has no trouble with it.
+        if row.outcome.is_problem() && row.outcome != Outcome::Cancelled {
             self.problems += 1;
         } else {
             self.done += 1;
