@@ -172,7 +172,7 @@ pub fn reload(tree: &Tree, args: &Names) -> Acted {
                 ))
             },
         )?;
-        begin(tree, name, service.restarts() + 1, args.timeout)?;
+        begin(tree, name, service.restarts(), args.timeout)?;
     }
     Ok((0, picked))
 }

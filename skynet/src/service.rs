@@ -98,7 +98,7 @@ impl Service {
         self.status.as_ref().map(|status| status.since.age_at(Tai64n::now()))
     }
 
-    /// How often supervise has started it again.
+    /// How often supervise has started it again without being asked to.
     pub fn restarts(&self) -> u32 {
         self.status.as_ref().and_then(|status| status.more.as_ref()).map_or(0, |more| more.restarts)
     }
@@ -108,9 +108,10 @@ impl Service {
         match self.condition() {
             Condition::Hidden | Condition::Unsupervised => 0,
             Condition::Up(_) | Condition::Paused(_) => self.restarts(),
-            // The first start is no restart.
-            Condition::Down | Condition::Restarting if self.has_never_run() => 0,
-            Condition::Down | Condition::Restarting | Condition::Stopping(_) => self.restarts() + 1,
+            // The first start is no restart, nor is one that was asked for.
+            Condition::Restarting if self.has_never_run() => 0,
+            Condition::Down | Condition::Stopping(_) => self.restarts(),
+            Condition::Restarting => self.restarts() + 1,
         }
     }
 
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_start_is_no_restart() {
+    fn a_start_that_was_asked_for_is_no_restart() {
         let more = |restarts, last_exit| More {
             state: State::Down,
             adopted: false,
@@ -222,14 +223,17 @@ mod tests {
             supervise: None,
             kill_at: None,
         };
-        for (pid, restarts, last_exit, then) in [
-            (None, 0, None, 0),
-            (None, 0, Some(Exit::Code(0)), 1),
-            (None, 4, Some(Exit::Code(1)), 5),
-            (Some(7), 0, None, 0),
-            (Some(7), 4, Some(Exit::Code(1)), 4),
+        for (pid, want, restarts, last_exit, then) in [
+            (None, Want::Nothing, 0, None, 0),
+            (None, Want::Nothing, 4, Some(Exit::Code(1)), 4),
+            (None, Want::Up, 0, None, 0),
+            (None, Want::Up, 0, Some(Exit::Code(0)), 1),
+            (None, Want::Up, 4, Some(Exit::Code(1)), 5),
+            (Some(7), Want::Up, 0, None, 0),
+            (Some(7), Want::Up, 4, Some(Exit::Code(1)), 4),
+            (Some(7), Want::Down, 4, Some(Exit::Code(1)), 4),
         ] {
-            let mut service = service(pid, Want::Nothing, false);
+            let mut service = service(pid, want, false);
             service.status.as_mut().unwrap().more = Some(more(restarts, last_exit));
             assert_eq!(service.restarts_once_up(), then, "{pid:?} {restarts} {last_exit:?}");
         }

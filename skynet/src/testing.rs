@@ -111,6 +111,7 @@ fn workitem(tree: &Tree, participant: &Participant, args: &Test) -> Result<(bool
     let home = Throwaway::new()?;
     say!("one workitem through a throw-away home …");
     take_over_settings(tree, &home.home())?;
+    take_over_variables(tree, &home.home(), &participant.name)?;
     must(&home, &["local", "up", "--broker", "embedded"])?;
     let dir = participant.dir.to_string_lossy().into_owned();
     must(&home, &["enable", &dir])?;
@@ -164,6 +165,20 @@ fn take_over_settings(tree: &Tree, home: &Path) -> Result<(), Trouble> {
     }
     let path = home.join("boss.conf");
     fs::create_dir_all(home).and_then(|()| fs::write(&path, text)).map_err(cannot("write", path.display()))
+}
+
+/// The variables that the original's files give all participants, and this one.
+fn take_over_variables(tree: &Tree, home: &Path, name: &str) -> Result<(), Trouble> {
+    let from = config::Home::at(tree.home().map(Path::to_owned)).original();
+    let to = config::Home::at(Some(home.to_owned())).original();
+    for file in ["skynet.env".to_owned(), format!("{name}.env")] {
+        let (from, to) = (from.join(&file), to.join(&file));
+        if from.exists() {
+            let copied = fs::create_dir_all(to.parent().unwrap_or(home)).and_then(|()| fs::copy(&from, &to));
+            copied.map_err(cannot("copy", from.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn print_indented(done: &Output) {

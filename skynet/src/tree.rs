@@ -2,6 +2,7 @@
 
 use crate::glob;
 use crate::name;
+use crate::participant;
 use crate::trouble::{Trouble, cannot};
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +30,8 @@ impl Tree {
             return Ok(Self { home: Some(home) });
         }
         let usual = usual_home()?;
-        let system = nix::unistd::geteuid().is_root() && !usual.is_dir();
+        let is_home = ["boss.conf", "service", "run"].iter().any(|name| usual.join(name).exists());
+        let system = nix::unistd::geteuid().is_root() && !is_home;
         Ok(Self { home: (!system).then_some(usual) })
     }
 
@@ -110,7 +112,26 @@ impl Tree {
     /// [`Trouble::NoSuch`] for an unknown name, with the nearest.
     pub fn pick(&self, names: &[String]) -> Result<Vec<String>, Trouble> {
         let known = self.services()?;
-        select(&known, names).map_err(|unknown| self.unknown(&unknown, &known))
+        select(&known, &self.as_services(names)?).map_err(|unknown| self.unknown(&unknown, &known))
+    }
+
+    /// The names, where the settings give a participant another than its folder has: its service's in its place.
+    ///
+    /// # Errors
+    /// What reading the scan directory reports.
+    pub fn as_services(&self, names: &[String]) -> Result<Vec<String>, Trouble> {
+        let known = self.services()?;
+        let named = |service: &&String, name: &String| {
+            let settings = participant::settings(self, &self.service(service)).ok().flatten();
+            settings.is_some_and(|(settings, _)| settings.name == *name)
+        };
+        let one = |name: &String| {
+            let own = known.iter().any(|service| service == name || name::participant(service) == name);
+            let other =
+                known.iter().filter(|_| !own && !glob::is_pattern(name)).find(|service| named(service, name));
+            other.map_or_else(|| name.clone(), |service| name::participant(service).to_owned())
+        };
+        Ok(names.iter().map(one).collect())
     }
 
     /// The line about an unknown name.

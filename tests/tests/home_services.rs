@@ -249,3 +249,20 @@ fn instances_are_further_service_directories_and_go_when_there_are_fewer() {
     home.good(&["enable", "sleeper"]);
     assert_eq!(services(), ["sleeper"]);
 }
+
+#[test]
+fn a_participant_is_known_by_the_name_that_its_settings_give_it_too() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    home.good(&["new", "folder"]);
+    fs::write(
+        home.folder.path().join("folder/config.exo"),
+        "name = \"sizer\"\nqueue = \"sizes\"\ncode = \"folder.py\"\n",
+    )
+    .unwrap();
+    home.good(&["enable", "./folder"]);
+    assert!(home.good(&["log", "sizer"]).contains("sizer: consuming from sizes"));
+    assert!(home.skynet(&["status", "sizer"]).out.contains("\nfolder "));
+    assert!(home.good(&["stop", "sizer"]).contains("folder is down"));
+    assert_eq!(home.skynet(&["log", "resizer"]).code, Some(1));
+}

@@ -112,3 +112,34 @@ fn a_participant_run_by_hand_works_in_the_home_of_who_runs_it() {
     let ended = child.wait_with_output().unwrap();
     assert!(ended.status.success(), "{ended:?}");
 }
+
+#[test]
+fn the_settings_of_one_participant_are_checked_where_they_are_asked_for() {
+    let home = Home::new();
+    home.good(&["new", "good"]);
+    home.good(&["new", "bad"]);
+    fs::write(home.folder.path().join("bad/config.exo"), "graze = \"1s\"\n").unwrap();
+    let told = home.good(&["config", "--check", "./good"]);
+    assert!(told.contains("good/config.exo\n") && !told.contains("bad"), "{told}");
+    let done = home.skynet(&["config", "./bad", "--check", "--json"]);
+    let files: Value = serde_json::from_str(&done.out).unwrap();
+    let error = files[1]["error"].as_str().unwrap();
+    assert!(done.code == Some(1) && error.contains("bad/config.exo:1: unknown key"), "{done:?}");
+    assert_eq!(home.skynet(&["config", "--check", "nobody"]).code, Some(1));
+}
+
+#[test]
+fn a_test_has_the_variables_that_the_participant_will_have() {
+    let home = Home::new();
+    fs::create_dir_all(home.path("skynet")).unwrap();
+    fs::write(home.path("skynet/skynet.env"), "FOR_ALL=one\nBOTH=one\n").unwrap();
+    fs::write(home.path("skynet/sizer.env"), "BOTH=two\n").unwrap();
+    home.good(&["new", "sizer"]);
+    let folder = home.folder.path().join("sizer");
+    fs::remove_file(folder.join("test_sizer.py")).unwrap();
+    let handler = "import os\nclass ParticipantHandler(object):\n    def handle_wi(self, wid):\n        \
+                   wid.fields.said = os.environ['FOR_ALL'] + os.environ['BOTH']\n";
+    fs::write(folder.join("sizer.py"), handler).unwrap();
+    let told = home.good(&["test", "./sizer"]);
+    assert!(told.contains("said = \"onetwo\""), "{told}");
+}

@@ -17,8 +17,7 @@ fn i_want_to_be_given_a_workitem_and_return_data() {
     fs::write(home.folder.path().join("sizer/sizer.py"), handler).unwrap();
     let tried = home.good(&["test", "./sizer"]);
     assert!(tried.contains("\n  size = 5\n"), "{tried}");
-    home.good(&["local", "up"]);
-    home.good(&["enable", "./sizer"]);
+    assert!(home.good(&["local", "up", "./sizer"]).contains("sizer is up (pid "));
     let out = home.good(&["send", "sizer", "--field", "text=hello", "--wait"]);
     assert!(out.contains("\nsize = 5\n"), "{out}");
 }

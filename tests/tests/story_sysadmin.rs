@@ -75,6 +75,15 @@ fn if_a_crash_happens_the_participant_restarts() {
     wait_until("it runs again", || {
         status(&home, "one")["state"] == "up" && status(&home, "one")["pid"] != before
     });
+    // What an operator asks for is no restart of its own.
+    home.good(&["restart", "other"]);
+    home.good(&["reload", "other"]);
+    home.good(&["stop", "other"]);
+    home.good(&["start", "other"]);
+    assert_eq!(
+        (&status(&home, "one")["restarts"], &status(&home, "other")["restarts"]),
+        (&1.into(), &0.into())
+    );
     home.good(&["stop", "o*"]);
     assert_eq!(
         (home.skynet(&["status", "one"]).code, home.skynet(&["status", "other"]).code),

@@ -68,6 +68,7 @@ Examples:
   skynet config sizer set grace 30s --reload     and sizer runs with it
   skynet config sizer unset grace
   skynet config --check                 every file that participants of this tree read
+  skynet config --check ./sizer         those that this one reads
 
 Exit code 1 when a file cannot be used.";
 
@@ -175,8 +176,8 @@ pub struct Config {
     /// The participant, or its folder (with a slash in it) [default: boss.conf alone]
     #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
     pub name: Option<String>,
-    /// Check all files that participants of this tree read
-    #[arg(long, conflicts_with = "name")]
+    /// Check the files that the participant reads; without one, those of all participants of this tree
+    #[arg(long)]
     pub check: bool,
     /// Only what some file says, no defaults
     #[arg(long)]

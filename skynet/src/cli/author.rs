@@ -52,6 +52,7 @@ pub enum Local {
     #[command(after_help = "\
 Examples:
   skynet local up
+  skynet local up ./sizer                    and skynet enable ./sizer
   SKYNET_HOME=/tmp/trial skynet local up     a second one
   skynet local up --broker amqp://boss:boss@rabbit.example.org/boss")]
     Up(Up),
@@ -67,6 +68,9 @@ Examples:
 /// `skynet local up`
 #[derive(Debug, Args)]
 pub struct Up {
+    /// Participants to enable once it is up: folders (with a slash in them) or names
+    #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    pub words: Vec<String>,
     /// The port of the embedded broker, written into broker.toml and boss.conf
     #[arg(long)]
     pub port: Option<u16>,

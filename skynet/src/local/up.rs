@@ -3,6 +3,7 @@
 use super::broker::{self, Broker, Settings, Wish};
 use super::{ELSEWHERE, down, lock, status, svscan};
 use crate::brokers;
+use crate::cli::admin::Paths;
 use crate::cli::author::Up;
 use crate::enable;
 use crate::interrupt::Claim;
@@ -37,7 +38,7 @@ pub fn run(tree: &Tree, args: &Up, json: bool) -> Outcome {
     let home = tree.home().ok_or_else(|| Trouble::Usage("no home".to_owned()))?;
     let run = home.join("run");
     make_folders(tree, home)?;
-    let _lock = lock::take(&run)?;
+    let lock = lock::take(&run)?;
     // What has been started is stopped again before ^C ends this.
     let interrupts = Claim::new();
     let already = svscan::find(&run).is_some();
@@ -69,6 +70,11 @@ pub fn run(tree: &Tree, args: &Up, json: bool) -> Outcome {
         && let Err(trouble) = reach(tree)
     {
         complain!("warning: {trouble} (participants try again and again; {ELSEWHERE})");
+    }
+    // It is up: from here on others need not wait, and ^C is for what is enabled.
+    drop((lock, interrupts));
+    if !args.words.is_empty() {
+        enable::enable(tree, &Paths { words: args.words.clone(), timeout: None })?;
     }
     if json {
         status::print_json(tree, "started", &Value::Bool(!already))?;

@@ -50,7 +50,8 @@ pub fn run(tree: &Tree, args: &writer::Log, json: bool) -> Outcome {
     let wanted = Wanted::new(args.wfid.as_deref(), args.grep.as_deref(), since)
         .map_err(|why| Trouble::Usage(format!("--grep is no regular expression: {why}")))?;
     let known = known(tree)?;
-    let picked = select(&known, &args.names).map_err(|name| tree.unknown(&name, &known))?;
+    let picked =
+        select(&known, &tree.as_services(&args.names)?).map_err(|name| tree.unknown(&name, &known))?;
     open_many_files();
     if !args.follow && !picked.is_empty() && picked.iter().all(|name| !tree.logs().join(name).exists()) {
         complain!("there is no log of {} in {} yet", picked.join(", "), tree.logs().display());

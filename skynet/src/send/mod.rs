@@ -12,8 +12,11 @@ use crate::brokers::{self, REPLIES};
 use crate::cli::author;
 use crate::interrupt::goes_on;
 use crate::name;
+use crate::participant;
 use crate::progress;
 use crate::say::{self, complain, say};
+use crate::service::{Condition, Service};
+use crate::status;
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
 use crate::units::time;
@@ -87,9 +90,27 @@ async fn send(
                 time(args.timeout),
                 fei.wfid
             );
+            for (name, words) in hindrances(tree, &args.queue) {
+                complain!("{name} is {words}; why: skynet log {name} -n 20");
+            }
             Ok(NO_GOOD_REPLY)
         }
     }
+}
+
+/// The services of this tree that should work on the queue and do not run, each with its state.
+fn hindrances(tree: &Tree, queue: &str) -> Vec<(String, String)> {
+    let works_on = |name: &String| match participant::settings(tree, &tree.service(name)) {
+        Ok(Some((settings, _))) => settings.queue == queue,
+        _ => name == queue,
+    };
+    let services = tree.services().unwrap_or_default().into_iter().filter(works_on);
+    let state = |name: String| {
+        let service = Service::look(&tree.service(&name));
+        let idle = !matches!(service.condition(), Condition::Up(_) | Condition::Hidden);
+        idle.then(|| (name, status::words(&service)))
+    };
+    services.filter_map(state).collect()
 }
 
 /// Begins to listen for replies, unless somebody else than waiting senders does.

@@ -1,6 +1,6 @@
 //! All settings files that participants of this tree read: can they be used?
 
-use crate::participant::{self, CONFIG};
+use crate::participant::{self, CONFIG, Participant};
 use crate::say::{self, say};
 use crate::tree::{Tree, folders};
 use crate::trouble::{Outcome, Trouble, cannot};
@@ -20,8 +20,15 @@ pub struct Checked {
 }
 
 /// Prints what is wrong. Exit code 1 when something is.
-pub fn run(tree: &Tree, json: bool) -> Outcome {
-    let checked = check(tree)?;
+pub fn run(tree: &Tree, word: Option<&str>, json: bool) -> Outcome {
+    let checked = match word {
+        None => check(tree)?,
+        Some(word) => {
+            let dir = Participant::locate(tree, word)?;
+            let dir = dir.canonicalize().map_err(cannot("find", dir.display()))?;
+            check_those(tree, [dir].into())
+        }
+    };
     if json {
         say::json(&checked).map_err(cannot("write", "the result"))?;
     }
@@ -43,6 +50,11 @@ pub fn run(tree: &Tree, json: bool) -> Outcome {
 /// # Errors
 /// What reading the folders reports.
 pub fn check(tree: &Tree) -> Result<Vec<Checked>, Trouble> {
+    Ok(check_those(tree, participants(tree)?))
+}
+
+/// Checks `boss.conf` and the files of the participants in these folders.
+fn check_those(tree: &Tree, dirs: BTreeSet<PathBuf>) -> Vec<Checked> {
     let boss_conf = tree.boss_conf();
     let shared = match config::file::read(&boss_conf) {
         Ok(said) => Checked { file: boss_conf, error: None, warnings: said.warnings },
@@ -50,7 +62,7 @@ pub fn check(tree: &Tree) -> Result<Vec<Checked>, Trouble> {
     };
     let boss_conf_is_good = shared.error.is_none();
     let mut checked = vec![shared];
-    for dir in participants(tree)? {
+    for dir in dirs {
         let file = dir.join(CONFIG);
         match participant::settings(tree, &dir) {
             Ok(Some((_, warnings))) => checked.push(Checked { file, error: None, warnings }),
@@ -60,7 +72,7 @@ pub fn check(tree: &Tree) -> Result<Vec<Checked>, Trouble> {
             Err(e) => checked.push(Checked { file, error: Some(e.to_string()), warnings: vec![] }),
         }
     }
-    Ok(checked)
+    checked
 }
 
 fn participants(tree: &Tree) -> Result<BTreeSet<PathBuf>, Trouble> {

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 /// Shows, changes or checks settings.
 pub fn run(tree: &Tree, args: &Config, json: bool) -> Outcome {
     match (&args.change, &args.name) {
-        (None, _) if args.check => check::run(tree, json),
+        (None, name) if args.check => check::run(tree, name.as_deref(), json),
         (None, Some(name)) => show::participant(tree, &Participant::find(tree, name)?, args.set_only, json),
         (None, None) => show::boss_conf(tree, json),
         // A file that cannot be used is changed all the same: that may be what repairs it.
