@@ -65,7 +65,7 @@ pub fn run(tree: &Tree, args: &Up, json: bool) -> Outcome {
         }
         return Err(trouble);
     }
-    report(tree, &run, &broker, already, fresh)?;
+    report(tree, &run, &broker, already, fresh, !args.words.is_empty())?;
     if broker == Broker::Elsewhere
         && let Err(trouble) = reach(tree)
     {
@@ -179,7 +179,14 @@ fn wait_for_broker(tree: &Tree, settings: &Settings, interrupts: Option<&Claim>)
     }
 }
 
-fn report(tree: &Tree, run: &Path, broker: &Broker, already: bool, fresh: bool) -> Result<(), Trouble> {
+fn report(
+    tree: &Tree,
+    run: &Path,
+    broker: &Broker,
+    already: bool,
+    fresh: bool,
+    enables: bool,
+) -> Result<(), Trouble> {
     let svscan = svscan::find(run).ok_or_else(|| {
         Trouble::System(format!("cannot start svscan: it ended; see {}", svscan::log(tree).display()))
     })?;
@@ -197,10 +204,10 @@ fn report(tree: &Tree, run: &Path, broker: &Broker, already: bool, fresh: bool) 
     say!("  services  {}", tree.scan_dir().display());
     say!("  logs      {}", tree.logs().display());
     let participants = tree.pick(&[])?;
-    if participants.is_empty() {
-        say!("Next: skynet new NAME, then skynet enable ./NAME");
-    } else {
-        say!("Participants: {} (see: skynet status)", participants.join(", "));
+    match participants.is_empty() {
+        true if enables => {}
+        true => say!("Next: skynet new NAME, then skynet enable ./NAME"),
+        false => say!("Participants: {} (see: skynet status)", participants.join(", ")),
     }
     if fs::canonicalize(place(tree)).ok() != default_home().and_then(|home| fs::canonicalize(home).ok()) {
         say!("Other commands find this home by SKYNET_HOME={}", quoted(&place(tree)));
