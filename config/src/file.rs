@@ -229,7 +229,7 @@ fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
         Kind::Bool => value.is_bool(),
         Kind::Count(least, most) => integer(value).is_some_and(|n| (least..=most).contains(&n)),
         Kind::Duration => text.is_some_and(|t| units::duration(t).is_some()),
-        Kind::Size => text.is_some_and(|t| units::size(t).is_some()),
+        Kind::Size(least) => text.and_then(units::size).is_some_and(|bytes| bytes >= least),
         Kind::OneOf(words) => text.is_some_and(|t| words.contains(&t)),
         Kind::Pattern => text.is_some_and(|t| regex::Regex::new(t).is_ok()),
         Kind::Class => text.is_some_and(names::is_class),
@@ -311,7 +311,8 @@ mod tests {
             ("prefetch = 70_000", "config.exo:1: prefetch takes a whole number from 0 to 65535, not 70000"),
             ("grace = 60", "config.exo:1: grace takes a duration like \"60s\", not 60"),
             ("grace = \"soon\"", "config.exo:1: grace takes a duration like \"60s\", not \"soon\""),
-            ("max_body = \"64 M\"", "config.exo:1: max_body takes a size like \"64M\", not \"64 M\""),
+            ("max_body = \"64 M\"", "config.exo:1: max_body takes a size like \"64M\" above 0, not \"64 M\""),
+            ("max_body = \"0\"", "config.exo:1: max_body takes a size like \"64M\" above 0, not \"0\""),
             ("journal_sync = \"yes\"", "config.exo:1: journal_sync takes true or false, not \"yes\""),
             (
                 "exec = \"./x\"",

@@ -25,8 +25,8 @@ pub enum Kind {
     Count(i64, i64),
     /// A text like `60s`.
     Duration,
-    /// A text like `64M`.
-    Size,
+    /// A text like `64M`, of at least so many bytes.
+    Size(u64),
     /// One of these texts.
     OneOf(&'static [&'static str]),
     /// `module:Class`, or nothing.
@@ -64,7 +64,8 @@ impl Kind {
             Self::Count(least, MANY) => format!("a whole number from {least} on"),
             Self::Count(least, most) => format!("a whole number from {least} to {most}"),
             Self::Duration => "a duration like \"60s\"".into(),
-            Self::Size => "a size like \"64M\"".into(),
+            Self::Size(0) => "a size like \"64M\"".into(),
+            Self::Size(_) => "a size like \"64M\" above 0".into(),
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
             Self::Class => "a class like \"module:Class\"".into(),
             Self::Table(_) | Self::Open(_) | Self::Fields => "a table".into(),
@@ -169,13 +170,13 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "max_rss",
-        Kind::Size,
+        Kind::Size(0),
         "\"0\"",
         "Above so much memory after a workitem, exo's process finishes what runs and starts afresh; 0 = never.",
     ),
     key(
         "max_body",
-        Kind::Size,
+        Kind::Size(1),
         "\"64M\"",
         "Larger messages are parked in the failed store, and answered with an error.",
     ),
@@ -206,7 +207,7 @@ const HISTORY: &[Key] = &[key("keep", Kind::Duration, "\"90d\"", "How long a row
 
 const FAILED: &[Key] = &[
     key("max", Kind::Count(1, MANY), "1000", "How many workitems are kept; the oldest goes."),
-    key("size", Kind::Size, "\"1G\"", "How much room they may take."),
+    key("size", Kind::Size(0), "\"1G\"", "How much room they may take."),
 ];
 
 const NOTIFY: &[Key] = &[key("command", Kind::Command, "[]", "The command that is run, with its arguments.")];

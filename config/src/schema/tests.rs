@@ -25,7 +25,7 @@ fn wrong(kind: Kind) -> Vec<String> {
             values
         }
         Kind::Duration => with(&["\"\"", "\"60\"", "\"s\"", "\"-1s\"", "\"1 s\"", "\"1w\""]),
-        Kind::Size => with(&["\"\"", "\"M\"", "\"1k\"", "\"-1\"", "\"1.5M\""]),
+        Kind::Size(_) => with(&["\"\"", "\"M\"", "\"1k\"", "\"-1\"", "\"1.5M\""]),
         Kind::OneOf(_) => with(&["\"\"", "\"other\""]),
         Kind::Class => with(&["\"x\"", "\"m:\"", "\":C\"", "\"m:C:D\""]),
         Kind::Table(_) | Kind::Open(_) | Kind::Fields => {
