@@ -5,7 +5,6 @@
 //! | [`machine`] | what is decided: a pure machine |
 //! | [`session`] | the loop that performs what was decided, on a [`air::Link`] |
 //! | [`control`] | status and cancel over AIR |
-//! | [`desk`] | where work waits for workers that share an interpreter |
 //! | [`workers`] | what a session asks of those who do the work, and what they report |
 //! | [`exec`] | work done by any program, a process per workitem |
 //! | [`log`] | the participant's log lines |
@@ -14,7 +13,6 @@
 #![forbid(unsafe_code)]
 
 pub mod control;
-pub mod desk;
 pub mod exec;
 pub mod log;
 pub mod machine;

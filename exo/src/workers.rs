@@ -100,3 +100,11 @@ pub trait Workers {
         BTreeMap::new()
     }
 }
+
+/// Workers on threads that wait for orders on a channel: the Python handler's.
+impl Workers for std::sync::mpsc::Sender<Order> {
+    fn order(&self, order: Order) {
+        // Workers end only after Stop; an order after that has nobody to carry it out.
+        let _ = self.send(order);
+    }
+}

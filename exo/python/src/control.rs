@@ -4,12 +4,12 @@
 use crate::call_lifecycle;
 use pyo3::prelude::*;
 use serde_json::Value;
-use session::desk::Desk;
 use session::machine::Id;
-use session::workers::{Job, Order, Progress, Workers};
+use session::workers::{Order, Progress, Workers};
 use state::lines::Lines;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use workitem::{Fei, safe_name};
@@ -86,7 +86,7 @@ impl Keeping {
 /// The way to the threads that hold the interpreter: work for those that handle it, and words for the handler beside
 /// them, as one that is busy must hear them too.
 pub struct Hands {
-    desk: Desk<Job>,
+    orders: Sender<Order>,
     host: Arc<Py<PyAny>>,
     board: Board,
     versions: BTreeMap<String, String>,
@@ -94,10 +94,15 @@ pub struct Hands {
 }
 
 impl Hands {
-    /// Hands that give work to whoever has a seat at this desk.
+    /// Hands that give work to whoever receives these orders.
     /// `versions`: what the handler runs on.
-    pub fn new(desk: Desk<Job>, host: Py<PyAny>, board: Board, versions: BTreeMap<String, String>) -> Self {
-        Self { desk, host: Arc::new(host), board, versions, threads: Arc::default() }
+    pub fn new(
+        orders: Sender<Order>,
+        host: Py<PyAny>,
+        board: Board,
+        versions: BTreeMap<String, String>,
+    ) -> Self {
+        Self { orders, host: Arc::new(host), board, versions, threads: Arc::default() }
     }
 
     /// Does something with the interpreter, on a thread of its own. One that cannot be had is not waited for: what
@@ -119,13 +124,6 @@ impl Hands {
     }
 }
 
-/// However the session ends, nobody waits for its orders any more.
-impl Drop for Hands {
-    fn drop(&mut self) {
-        self.desk.close();
-    }
-}
-
 impl Workers for Hands {
     fn order(&self, order: Order) {
         match order {
@@ -137,8 +135,8 @@ impl Workers for Hands {
                     let _ = answer.send(said);
                 }
             }),
-            Order::Handle(job) => self.desk.put(job),
-            Order::Stop => self.desk.close(),
+            // Threads end only when the session does: nobody is missed here.
+            other => drop(self.orders.send(other)),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! `run(fd)` reads the settings from the descriptor that `exo` handed over, loads the handler through
 //! `SkyNET._host`, and hands workitems to it until the session is over. The session's thread never holds the
-//! interpreter lock; work waits at a desk, and reports cross on a channel.
+//! interpreter lock; orders and reports cross on channels, one each way for a workitem.
 
 mod control;
 mod json;
@@ -14,13 +14,13 @@ use publish::Publisher;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use session::desk::{Desk, Seat};
 use session::log::{self, Level};
 use session::session as sessions;
-use session::workers::{Job, Outcome, Report};
+use session::workers::{Job, Order, Outcome, Report};
 use state::lines::Lines;
 use std::os::fd::AsFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use unix::kept::Kept;
@@ -57,9 +57,10 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
         }
     };
     drop(text);
-    let desk = Desk::default();
+    let (orders, inbox) = channel();
     let (reports, outbox) = unbounded_channel();
     host.call_method1(py, "set_publisher", (Publisher::by(reports.clone(), &settings),))?;
+    let inbox = Arc::new(Mutex::new(inbox));
     let others = settings.concurrency.saturating_sub(1);
     let board = Board::default();
     host.call_method1(py, "set_progress", (board.clone(),))?;
@@ -67,11 +68,11 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     host.call_method1(py, "set_keeper", (keeping.clone(),))?;
     host.call_method1(py, "set_writer", (wrap_pyfunction!(json::dumps, py)?,))?;
     let versions = host.call_method0(py, "versions")?.extract(py)?;
-    let hands = Hands::new(desk.clone(), host.clone_ref(py), board.clone(), versions);
+    let hands = Hands::new(orders, host.clone_ref(py), board.clone(), versions);
     for _ in 0..others {
-        let (host, mut seat, reports) = (host.clone_ref(py), desk.seat(), reports.clone());
+        let (host, inbox, reports) = (host.clone_ref(py), Arc::clone(&inbox), reports.clone());
         let (board, keeping) = (board.clone(), keeping.clone());
-        let work = move || Python::attach(|py| work(py, &host, &mut seat, &reports, &board, &keeping));
+        let work = move || Python::attach(|py| work(py, &host, &inbox, &reports, &board, &keeping));
         if let Err(e) = std::thread::Builder::new().spawn(work) {
             let text = format!("cannot start {} workers: {e}", settings.concurrency);
             print!("{}", log::outside(&settings.name, &settings.log_format, Level::ERROR, &text));
@@ -80,7 +81,7 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
         }
     }
     let session = std::thread::spawn(move || hold_session(settings, lines, hands, outbox));
-    work(py, &host, &mut desk.seat(), &reports, &board, &keeping);
+    work(py, &host, &inbox, &reports, &board, &keeping);
     call_lifecycle(py, &host, "stop");
     Ok(py.detach(|| session.join()).unwrap_or(TROUBLE))
 }
@@ -175,24 +176,30 @@ fn keep_signals(py: Python<'_>, host: &Py<PyAny>) {
     }
 }
 
-/// Works until there is no more to be done. The interpreter is let go only when nothing waits.
+/// Takes orders until there are no more.
 fn work(
     py: Python<'_>,
     host: &Py<PyAny>,
-    seat: &mut Seat<Job>,
+    inbox: &Mutex<Receiver<Order>>,
     reports: &UnboundedSender<Report>,
     board: &Board,
     keeping: &Keeping,
 ) {
-    while let Some(job) = seat.back().or_else(|| py.detach(|| seat.wait())) {
-        let id = job.id;
-        keep_signals(py, host);
-        keeping.begin(id, &job.fei);
-        let outcome = handle(py, host, job);
-        board.forget(id);
-        keeping.end(id);
-        // The session is over: nobody wants to know.
-        let _ = reports.send(Report::Done { id, outcome });
+    loop {
+        let order = py.detach(|| inbox.lock().ok().and_then(|inbox| inbox.recv().ok()));
+        match order {
+            Some(Order::Handle(job)) => {
+                let id = job.id;
+                keep_signals(py, host);
+                keeping.begin(id, &job.fei);
+                let outcome = handle(py, host, job);
+                board.forget(id);
+                keeping.end(id);
+                // The session is over: nobody wants to know.
+                let _ = reports.send(Report::Done { id, outcome });
+            }
+            Some(_) | None => return,
+        }
     }
 }
 
