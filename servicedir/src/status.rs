@@ -20,7 +20,7 @@
 //! | 78-81 | pid of the `./start`, `./finish` or `./stop` that runs, little-endian; zero = none does |
 //! | 82-85 | pid of the supervise that wrote this, little-endian; zero = it has ended as it was told to |
 //! | 86-93 | start time of that supervise, little-endian |
-//! | 94-101 | when what runs is killed because its time is over: milliseconds of CLOCK_MONOTONIC, little-endian; zero = it is not |
+//! | 94-101 | in state 2 when the backoff ends, else when what runs is killed because its time is over: milliseconds of CLOCK_MONOTONIC, little-endian; zero = nothing of it |
 //!
 //! The process is that of the pid in bytes 12-15, or, where there is none, of that in bytes 78-81.
 //! Readers of daemontools read 18 bytes and ignore the rest; we read 18 where there is no more. Readers of both daemontools
@@ -120,8 +120,10 @@ pub struct More {
     pub last_exit: Option<Exit>,
     /// When the service said, or was taken, to be ready.
     pub ready: Option<Tai64n>,
-    /// When the backoff ends.
+    /// When the backoff ends, as the clock of the wall was when this was written.
     pub backoff_until: Option<Tai64n>,
+    /// The same as a point of [`unix::clock`]; `None` also where an earlier version wrote the status.
+    pub starts_at: Option<Duration>,
     /// Who the process is: the service, or the script that runs for it.
     pub identity: Option<Identity>,
     /// The process leads a session of its own, and is signalled with all that is in it.
@@ -196,8 +198,10 @@ impl More {
             b[82..86].copy_from_slice(&supervise.pid.to_le_bytes());
             b[86..94].copy_from_slice(&supervise.start_time.to_le_bytes());
         }
-        let kill_at = self.kill_at.map_or(0, |at| u64::try_from(at.as_millis()).unwrap_or(u64::MAX));
-        b[94..102].copy_from_slice(&kill_at.to_le_bytes());
+        // Nothing runs during a backoff: one of the two at most is there.
+        let due = if self.state == State::Backoff { self.starts_at } else { self.kill_at };
+        let due = due.map_or(0, |at| u64::try_from(at.as_millis()).unwrap_or(u64::MAX));
+        b[94..102].copy_from_slice(&due.to_le_bytes());
     }
 
     fn read(b: &[u8; FULL], pid: i32) -> Option<Self> {
@@ -209,9 +213,11 @@ impl More {
             start_time: u64::from_le_bytes(part(b, start_time_at)),
             boot_id: part(b, 62),
         };
-        let kill_at = u64::from_le_bytes(part(b, 94));
+        let state = State::from_byte(b[19]);
+        let due = Some(u64::from_le_bytes(part(b, 94))).filter(|due| *due != 0).map(Duration::from_millis);
+        let (starts_at, kill_at) = if state == State::Backoff { (due, None) } else { (None, due) };
         (b[18] == VERSION).then(|| Self {
-            state: State::from_byte(b[19]),
+            state,
             adopted: b[20] & 2 != 0,
             restarts: u32::from_le_bytes(part(b, 22)),
             last_exit: match b[26] {
@@ -222,11 +228,12 @@ impl More {
             },
             ready: time(30),
             backoff_until: time(42),
+            starts_at,
             identity: Some(pid).filter(|pid| *pid != 0).or(script).map(|pid| who(pid, 54)),
             group: b[20] & 4 != 0,
             script,
             supervise: Some(number(82)).filter(|pid| *pid != 0).map(|pid| who(pid, 86)),
-            kill_at: (kill_at != 0).then(|| Duration::from_millis(kill_at)),
+            kill_at,
         })
     }
 }
@@ -260,6 +267,7 @@ mod tests {
                 last_exit: Some(Exit::Signal(9)),
                 ready: Some(since()),
                 backoff_until: None,
+                starts_at: None,
                 identity: Some(Identity { pid: 0x0102, start_time: 77, boot_id: [9; 16] }),
                 group: true,
                 script: None,
@@ -295,6 +303,7 @@ mod tests {
                 last_exit: Some(Exit::Code(111)),
                 ready: None,
                 backoff_until: Some(since()),
+                starts_at: Some(Duration::from_secs(40)),
                 identity: None,
                 group: false,
                 script: None,

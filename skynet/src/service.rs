@@ -217,6 +217,7 @@ mod tests {
             last_exit,
             ready: None,
             backoff_until: None,
+            starts_at: None,
             identity: None,
             group: false,
             script: None,

@@ -218,7 +218,7 @@ impl Supervisor {
         };
         let pid = self.machine.pid_of_service();
         let until = match self.machine.state {
-            State::Backoff { until } => Some(until.saturating_sub(self.now())),
+            State::Backoff { until } => Some(until),
             _ => None,
         };
         Status {
@@ -232,7 +232,8 @@ impl Supervisor {
                 restarts: self.restarts,
                 last_exit: self.last_exit,
                 ready: self.ready_since,
-                backoff_until: until.map(|left| (SystemTime::now() + left).into()),
+                backoff_until: until.map(|at| (SystemTime::now() + at.saturating_sub(self.now())).into()),
+                starts_at: until,
                 identity: self.child.as_ref().and_then(|child| child.identity),
                 group: self.child.as_ref().is_some_and(|child| child.group),
                 script: self.machine.pid().filter(|_| pid.is_none()),

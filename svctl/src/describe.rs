@@ -33,8 +33,10 @@ pub fn verbose(status: &Status, now: Now) -> String {
     let mut add = |remark: String| line += &format!(", {remark}");
     match more.state {
         State::Backoff => {
-            let left = more.backoff_until.map_or(0, |until| now.wall.age_at(until).as_secs());
-            add(format!("starts in {left} seconds"));
+            // The label is wrong once the clock of the wall was set; earlier versions tell nothing else.
+            let by_label = || more.backoff_until.map_or(Duration::ZERO, |until| now.wall.age_at(until));
+            let left = more.starts_at.map_or_else(by_label, |at| now.left_until(at));
+            add(format!("starts in {} seconds", left.as_secs()));
         }
         State::Up => match more.ready {
             Some(ready) => add(format!("ready {} seconds", ready.age_at(now.wall).as_secs())),
@@ -155,6 +157,7 @@ mod tests {
             last_exit: Some(Exit::Signal(9)),
             ready: Some(at(102)),
             backoff_until: None,
+            starts_at: None,
             identity: None,
             group: false,
             script: None,
@@ -178,6 +181,16 @@ mod tests {
         assert_eq!(verbose(&up(), now()), ", ready 5 seconds, restarts 3, last exit signal 9, adopted");
         assert_eq!(verbose(&backoff(), now()), ", starts in 4 seconds, restarts 3, last exit code 7");
         assert_eq!(verbose(&Status { more: None, ..up() }, now()), "");
+    }
+
+    #[test]
+    fn the_rest_of_a_backoff_is_that_of_the_clock_that_nobody_sets() {
+        let mut status = backoff();
+        for (starts_at, left) in [(1003, 3), (1200, 200), (900, 0)] {
+            status.more.iter_mut().for_each(|more| more.starts_at = Some(Duration::from_secs(starts_at)));
+            let line = format!(", starts in {left} seconds, restarts 3, last exit code 7");
+            assert_eq!(verbose(&status, now()), line);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | [`files`] | files that are run as soon as they are written |
 //! | [`waiting`] | waiting for a condition, never for a time |
 //! | [`chaos`] | chance told by a seed, how long chaos lasts, numbered lines |
+//! | [`wall_clock`] | a wall clock that jumps |
 //! | [`mounts`] | file systems of a test's own: small ones, and such as cannot be written |
 //! | [`mask`] | transcripts without pids and times |
 //! | [`broker`] | a virtual host of a RabbitMQ node, or of our own broker in the sandbox |
@@ -42,6 +43,7 @@ pub mod sandbox;
 pub mod service;
 pub mod stage;
 pub mod waiting;
+pub mod wall_clock;
 
 pub use broker::Broker;
 pub use cluster::Cluster;
@@ -51,6 +53,7 @@ pub use programs::Programs;
 pub use running::{Done, Running};
 pub use sandbox::Sandbox;
 pub use waiting::wait_until;
+pub use wall_clock::WallClock;
 
 /// The root of the checkout.
 pub fn checkout() -> std::path::PathBuf {

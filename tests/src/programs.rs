@@ -18,6 +18,11 @@ impl Programs {
         Self { bin, ours: true }
     }
 
+    /// Ours, built in another way.
+    pub fn ours_in(bin: impl Into<PathBuf>) -> Self {
+        Self { bin: bin.into(), ours: true }
+    }
+
     /// Debian's daemontools, which `tests/setup` unpacked.
     pub fn theirs() -> Self {
         let bin = crate::checkout().join("target/tests/peers/usr/bin");

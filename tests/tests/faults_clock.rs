@@ -1,0 +1,185 @@
+//! The wall clock is set while the programs run: "Clock jumps change no deadline; status labels follow the wall clock".
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+mod multilog;
+
+use multilog::{lines, names, old_logs};
+use servicedir::status::{More, State};
+use std::time::{Duration, Instant, SystemTime};
+use tests::process::Process;
+use tests::service::Service;
+use tests::{Sandbox, WallClock};
+use unix::clock::monotonic;
+use unix::process::{Exit, Signal};
+
+/// Ten years.
+const FAR: i64 = 10 * 365 * 86_400;
+
+fn more(service: &Service) -> More {
+    service.status().unwrap().more.unwrap()
+}
+
+/// The seconds that `svstat` tells.
+fn seconds(sandbox: &Sandbox, service: &Service) -> i64 {
+    let line = sandbox.run("svstat", &[service.name()]).good();
+    let before = line.split(" seconds").next().unwrap();
+    before.rsplit(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{line}"))
+}
+
+/// The time since boot at which each run began, as it wrote that down itself.
+fn starts(service: &Service) -> Vec<Duration> {
+    let text = service.read("starts");
+    // The last line may be half written.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole.lines().map(|line| Duration::from_secs_f64(line.parse().unwrap())).collect()
+}
+
+#[test]
+fn fault_clock_jumps_during_a_backoff_the_service_is_started_in_time() {
+    let sandbox = WallClock::sandbox();
+    let clock = WallClock::of(&sandbox);
+    let service = Service::new(&sandbox, "s", "read up idle </proc/uptime\necho $up >>starts\nexit 1");
+    sandbox.write("s/service.toml", "[backoff]\nfirst = \"2s\"\n");
+    let _supervise = service.supervise();
+    for (number, off) in [FAR, -FAR, 0].into_iter().enumerate() {
+        let begun = number + 1;
+        let due = sandbox.wait_for("it waits for its next start", || {
+            let more = more(&service);
+            // Before the first start it waits as well, for no time.
+            more.starts_at.filter(|_| more.last_exit.is_some() && more.restarts as usize == number)
+        });
+        clock.set_off(off);
+        sandbox.wait_until("it is started again", || starts(&service).len() > begun);
+        // /proc/uptime has hundredths, cut off.
+        let next = starts(&service)[begun] + Duration::from_millis(10);
+        assert!(next >= due, "started at {next:?}, due at {due:?}");
+    }
+}
+
+/// The rest that `svstat -v` tells is that until the start, whatever clock svstat has.
+#[test]
+fn fault_clock_jumps_during_a_backoff_svstat_tells_the_rest_of_it() {
+    let sandbox = WallClock::sandbox();
+    let clock = WallClock::of(&sandbox);
+    let service = Service::new(&sandbox, "s", "exit 1");
+    sandbox.write("s/service.toml", "[backoff]\nfirst = \"1h\"\n");
+    let _supervise = service.supervise();
+    sandbox.wait_until("it waits for its next start", || {
+        let more = more(&service);
+        more.state == State::Backoff && more.last_exit.is_some()
+    });
+    for off in [0, FAR, -FAR] {
+        clock.set_off(off);
+        let line = sandbox.run("svstat", &["-v", "s"]).good();
+        let left = line.split("starts in ").nth(1).unwrap().split(' ').next().unwrap();
+        // Half an hour is time enough for this test on any machine.
+        assert!((1800..=3600).contains(&left.parse::<u64>().unwrap()), "{line}");
+    }
+}
+
+#[test]
+fn fault_clock_jumps_during_the_grace_the_service_is_killed_in_time() {
+    let sandbox = WallClock::sandbox();
+    let clock = WallClock::of(&sandbox);
+    let service = Service::new(&sandbox, "s", "trap '' TERM\necho >deaf\nwhile :; do sleep 0.02; done");
+    sandbox.write("s/service.toml", "[stop]\ngrace = \"2s\"\n");
+    let supervise = service.supervise();
+    for off in [FAR, -FAR] {
+        service.wait_until_it_holds("deaf", "\n");
+        let asked = monotonic();
+        service.svc("-d");
+        let due = sandbox.wait_for("it stops", || more(&service).kill_at);
+        // The status has milliseconds, cut off.
+        assert!(due + Duration::from_millis(1) >= asked + Duration::from_secs(2));
+        clock.set_off(off);
+        service.wait_until_down();
+        assert!(monotonic() >= due);
+        assert_eq!(more(&service).last_exit, Some(Exit::Signal(Signal::SIGKILL as i32)));
+        sandbox.remove("s/deaf");
+        service.svc("-u");
+        service.wait_until_up();
+    }
+    assert!(supervise.err().contains("s did not end within 2 seconds: killing it\n"));
+}
+
+#[test]
+fn fault_clock_jumps_while_svc_waits_it_gives_up_in_time() {
+    let sandbox = WallClock::sandbox();
+    let clock = WallClock::of(&sandbox);
+    let service = Service::sleeper(&sandbox, "s").down();
+    let _supervise = service.supervise();
+    for off in [FAR, -FAR] {
+        let begun = Instant::now();
+        let mut svc = sandbox.start("svc", &["-wu", "-T", "2000", "s"]);
+        let waits = |process: Process| {
+            process.descriptors().iter().any(|(_, target)| target.ends_with("anon_inode:inotify"))
+        };
+        sandbox.wait_until("svc waits, or has ended", || {
+            Process::find(svc.pid()).is_some_and(waits) || !svc.runs()
+        });
+        clock.set_off(off);
+        let done = svc.finish();
+        assert!(done.code.is_some_and(|code| code != 0), "{done:?}");
+        assert!(begun.elapsed() >= Duration::from_secs(2), "{done:?}");
+    }
+}
+
+#[test]
+fn fault_clock_jumps_labels_follow_it_and_the_future_counts_as_zero() {
+    let sandbox = WallClock::sandbox();
+    let clock = WallClock::of(&sandbox);
+    let service = Service::sleeper(&sandbox, "s").down();
+    let _supervise = service.supervise();
+    for off in [FAR, -FAR] {
+        clock.set_off(off);
+        let before = SystemTime::now();
+        service.svc("-u");
+        service.wait_until_up();
+        let since = service.status().unwrap().since.to_system_time().unwrap();
+        let shifted = |time: SystemTime| {
+            let far = Duration::from_secs(off.unsigned_abs());
+            if off > 0 { time + far } else { time - far }
+        };
+        assert!((shifted(before)..=shifted(SystemTime::now())).contains(&since));
+        assert!((0..FAR).contains(&seconds(&sandbox, &service)));
+        clock.set_off(off - 1000);
+        assert_eq!(seconds(&sandbox, &service), 0);
+        clock.set_off(off + FAR);
+        assert!(seconds(&sandbox, &service) >= FAR);
+        service.svc("-d");
+        service.wait_until_down();
+    }
+}
+
+/// "Gives a file the name of an old log of this moment, never the name of another."
+#[test]
+fn fault_clock_jumps_between_rotations_no_line_is_lost() {
+    let sandbox = WallClock::sandbox();
+    let clock = WallClock::of(&sandbox);
+    let mut multilog = sandbox.start_fed("multilog", &["s4096", "n1000", "./log"]);
+    // While a file is being renamed its lines are missing.
+    let kept = || {
+        let files =
+            names(&sandbox, "log").into_iter().filter(|name| name.starts_with('@') || name == "current");
+        let mut texts: Vec<_> = files.map(|name| sandbox.read(format!("log/{name}"))).collect();
+        // Their order is that of the clock.
+        texts.sort();
+        texts.concat()
+    };
+    sandbox.wait_until("multilog runs", || sandbox.has("log/current"));
+    let mut counts = vec![];
+    for (number, off) in (0..).zip([0, FAR, -FAR, 0]) {
+        clock.set_off(off);
+        multilog.feed(lines(number * 300 + 1, number * 300 + 300));
+        sandbox.wait_until("all is written, once", || kept() == lines(1, number * 300 + 300));
+        counts.push(old_logs(&sandbox, "log").len());
+    }
+    assert_eq!(multilog.finish().told(), (0, "", ""));
+    assert!(counts.is_sorted_by(|before, after| before < after), "each time some were added: {counts:?}");
+    assert!(kept() == lines(1, 1200));
+    // The labels are of three times, ten years apart.
+    let label = |name: &String| u64::from_str_radix(&name[1..17], 16).unwrap();
+    let labels: Vec<_> = old_logs(&sandbox, "log").iter().map(label).collect();
+    let far = labels.windows(2).filter(|pair| pair[1] - pair[0] > FAR as u64 / 2).count();
+    assert_eq!(far, 2, "{labels:x?}");
+}
