@@ -54,6 +54,7 @@ fn a_child_that_cannot_be_run_is_named(programs: Programs) {
             folders.iter().map(|folder| sandbox.path(folder).display().to_string()).collect();
         sandbox.set("PATH", folders.join(":"));
     };
+    path(&["nowhere"]);
     let Some(done) = as_root(&sandbox, &["no-such-program"]) else { return };
     assert_eq!(
         done.told(),
