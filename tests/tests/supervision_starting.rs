@@ -60,10 +60,9 @@ fn a_service_with_a_file_down_is_not_started(programs: Programs) {
 
 fn a_service_that_ends_is_started_again(programs: Programs) {
     let sandbox = Sandbox::with(programs);
-    let service = Service::new(&sandbox, "s", "echo $$ >>starts\n[ -e stay ] && exec sleep 1000\nexit 7");
+    let run = "echo $$ >>starts\n[ -e second ] && exec sleep 1000\ntouch second\nexit 7";
+    let service = Service::new(&sandbox, "s", run);
     let _supervise = service.supervise();
-    service.wait_until_it_holds("starts", "\n");
-    sandbox.write("s/stay", "");
     let pid = sandbox.wait_for("it is up to stay", || {
         let pid = service.pid()?;
         (Process::find(pid)?.words == "sleep 1000").then_some(pid)
