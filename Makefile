@@ -11,15 +11,15 @@ TOOLS   := envdir fghack pgrphack readproctitle setlock softlimit svscanboot tai
 SMALLFLAGS := -C target-feature=+crt-static -C relocation-model=static
 
 # DESTDIR=DIR lays it out below DIR, for a package, without accounts. It builds nothing: `make build`, then `sudo make install`.
-.PHONY: help build install demo test chaos bench fuzz memcheck lint doc clean
+.PHONY: help build install uninstall demo test chaos bench fuzz memcheck lint doc clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 # More than one call: with crt-static cargo refuses the extension module, and programs that look users up must be
-# dynamic (setuidgid and envuidgid of tools/).
+# dynamic (setuidgid and envuidgid of tools/). A test that gives programs a clock needs the others so, too.
 build: ## builds every program into target/skynet/bin
-	cargo build --quiet --release --workspace --exclude tests --exclude benches --exclude multilog $(TINY:%=--exclude %)
+	cargo build --quiet --release --workspace --exclude tests --exclude benches
 	RUSTFLAGS="$(SMALLFLAGS)" cargo build --quiet --profile small --target $(TINYTRIPLE) $(TINY:%=-p %)
 	RUSTFLAGS="$(SMALLFLAGS)" cargo build --quiet --profile small --target $(TRIPLE) -p multilog
 	RUSTFLAGS="$(SMALLFLAGS)" cargo build --quiet --profile small --target $(TRIPLE) -p tools $(TOOLS:%=--bin %)
@@ -28,9 +28,12 @@ build: ## builds every program into target/skynet/bin
 install: ## puts what was built onto this machine (as root), or below DESTDIR
 	@packaging/install $(OUT) $(DESTDIR)
 
+uninstall: ## takes away what install put onto this machine; settings, states and logs stay
+	@packaging/uninstall
+
+# What the tests need comes over the network, while the processors build.
 test: ## gets what the tests need, builds, runs all tests
-	tests/setup
-	$(MAKE) --no-print-directory build
+	tests/setup & $(MAKE) --no-print-directory build; built=$$?; wait $$! && exit $$built
 	tests/run
 
 chaos: ## every chaos test for SECONDS each (60), and its line of figures

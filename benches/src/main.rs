@@ -19,7 +19,7 @@
 //!
 //! Peers that are not there are missing in the tables; that is said once.
 //!
-//! Sizes are environment variables: `SERVICES` (1000), `IDLE` seconds (11), `ROUNDS` (3), `SAMPLES` (40) of each latency,
+//! Sizes are environment variables: `SERVICES` (1000), `IDLE` seconds (11), `ROUNDS` (3, of a thousand 5), `SAMPLES` (40) of each latency,
 //! `MIB` (256) of log, `DISK` a folder on a disk (target), `ROWS` (1000000) of a history, `LOGS` (1024) MiB, `MANY` (10000) services of the
 //! group `many`, `MANYPAIRS` (1000).
 #![forbid(unsafe_code)]

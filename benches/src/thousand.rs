@@ -22,7 +22,7 @@ type Figures = BTreeMap<&'static str, Vec<f64>>;
 /// # Errors
 /// What a tree reports.
 pub fn thousand(bench: &Bench) -> io::Result<()> {
-    let number = size("SERVICES", 1000)?;
+    let (number, rounds) = (size("SERVICES", 1000)?, size("ROUNDS", 5)?);
     let peers = Peer::all(bench, &KINDS);
     let table = Table::new(&format!("{number} services"), &COLUMNS);
     let mut rows = [
@@ -40,12 +40,12 @@ pub fn thousand(bench: &Bench) -> io::Result<()> {
         }
     }
     rows.iter().for_each(|row| table.row(row));
-    for _ in 1..size("ROUNDS", 3)? {
+    for _ in 1..rounds {
         for peer in &peers {
             started(bench, peer, Services::Scripts, number, &mut starts)?;
         }
     }
-    table.row(&start_row("s from start until all run", 1.0, &starts));
+    table.row(&start_row(rounds, 1.0, &starts));
     Ok(())
 }
 
@@ -54,16 +54,16 @@ pub fn thousand(bench: &Bench) -> io::Result<()> {
 /// # Errors
 /// What a tree reports.
 pub fn pairs(bench: &Bench) -> io::Result<()> {
-    let number = size("SERVICES", 1000)?;
+    let (number, rounds) = (size("SERVICES", 1000)?, size("ROUNDS", 3)?);
     let peers = Peer::all(bench, &KINDS);
     let table = Table::new(&format!("{number} services, each with a logger"), &COLUMNS);
     let mut starts = Figures::new();
-    for _ in 0..size("ROUNDS", 3)? {
+    for _ in 0..rounds {
         for peer in &peers {
             started(bench, peer, Services::Pairs, number, &mut starts)?;
         }
     }
-    table.row(&start_row("s from start until all run", 1.5, &starts));
+    table.row(&start_row(rounds, 1.5, &starts));
     Ok(())
 }
 
@@ -108,7 +108,8 @@ pub fn many(bench: &Bench) -> io::Result<()> {
     Ok(())
 }
 
-fn start_row(what: &str, goal: f64, starts: &Figures) -> Row {
+fn start_row(rounds: usize, goal: f64, starts: &Figures) -> Row {
+    let what = format!("s from start until all run, median of {rounds}");
     let mut row = Row::new(what, BASE, Goal::AtMostOf(goal));
     starts.iter().for_each(|(label, figures)| row.put(label, median(figures)));
     row

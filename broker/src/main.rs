@@ -7,7 +7,9 @@
 //! | `message.rs`, `arguments.rs` | what of a message's header, of a queue's arguments, is heeded |
 //! | `fault.rs` | wrong use, in RabbitMQ's codes |
 //! | `wire.rs` | frames as bytes |
-//! | `server.rs`, `line.rs` | sockets around the broker; one peer |
+//! | `server.rs` | the sockets around the broker |
+//! | `line.rs`, `conversation.rs`, `outbox.rs` | one peer: handshake and end; what lies between; what it is sent |
+//! | `old.rs` | what AMQP 0-9 and 0-8 say otherwise |
 //! | `store.rs` | what survives, in SQLite |
 //! | `settings.rs` | `broker.toml` |
 //!
@@ -16,11 +18,13 @@
 
 mod arguments;
 mod broker;
+mod conversation;
 mod exchange;
 mod fault;
 mod line;
 mod message;
 mod old;
+mod outbox;
 mod queue;
 mod server;
 mod settings;
@@ -29,6 +33,7 @@ mod wire;
 
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -47,22 +52,23 @@ DIR (mode 0700) holds broker.toml (mode 0600):
   password = \"...\"
   vhosts = [\"boss\"]
 
-and what survives a restart. `skynet local up` makes and starts one. Production uses RabbitMQ.
+and what survives a restart. `skynet local up` makes and starts one. Production
+uses RabbitMQ.
 
   --help      this text
   --version   the version";
 
+/// A reader who has seen enough is no failure.
+fn told(text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stdout(), "{text}");
+    ExitCode::SUCCESS
+}
+
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     let dir = match args.as_slice() {
-        [word] if word == "--help" || word == "-h" => {
-            println!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        [word] if word == "--version" => {
-            println!("skynet-broker {}", env!("CARGO_PKG_VERSION"));
-            return ExitCode::SUCCESS;
-        }
+        [word] if word == "--help" || word == "-h" => return told(HELP),
+        [word] if word == "--version" => return told(concat!("skynet-broker ", env!("CARGO_PKG_VERSION"))),
         [dir] if !dir.to_string_lossy().starts_with('-') => PathBuf::from(dir),
         _ => {
             eprintln!("skynet-broker: usage: skynet-broker DIR (see --help)");
@@ -93,7 +99,7 @@ fn run(dir: &Path) -> Result<(), String> {
         let (report, stored) = mpsc::unbounded_channel();
         let file = dir.join("broker.db");
         // The receiver ends with the process.
-        let cannot_open = |e: rusqlite::Error| format!("cannot open {}: {e}", file.display());
+        let cannot_open = |e: rusqlite::Error| cannot_open(&file, &e);
         let (store, shelf) =
             store::Store::open(&file, move |batch| drop(report.send(batch))).map_err(cannot_open)?;
         let listener = TcpListener::bind(settings.listen).await.map_err(|e| {
@@ -115,6 +121,19 @@ fn run(dir: &Path) -> Result<(), String> {
         };
         server::Server::new(settings, broker, store).run(listener, stored, stop).await
     })
+}
+
+/// Why the messages that were kept cannot be read, and how to go on without them: that is for their owner to decide.
+fn cannot_open(file: &Path, why: &rusqlite::Error) -> String {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let shown = file.display();
+    let way_out = match why.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => {
+            format!(" (to go on without the messages in it: mv {shown} {shown}.damaged; rm -f {shown}-*)")
+        }
+        _ => String::new(),
+    };
+    format!("cannot open {shown}: {why}{way_out}")
 }
 
 /// A broker with what the store holds.

@@ -290,6 +290,27 @@ async fn topics_route_by_words_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_queue_without_a_name_gets_one_that_no_queue_of_an_earlier_run_has() {
+    let mut broker = Broker::start();
+    let unnamed = async |channel: &Channel, durable| {
+        let options = QueueDeclareOptions { durable, ..Default::default() };
+        let queue = within(channel.queue_declare("".into(), options, FieldTable::default())).await.unwrap();
+        queue.name().to_string()
+    };
+    let (_connection, channel) = broker.channel().await;
+    let before = unnamed(&channel, true).await;
+    publish(&channel, "", &before, b"mine").await;
+    broker.signal(Signal::SIGTERM);
+    broker.again();
+    let (_connection, channel) = broker.channel().await;
+    for durable in [true, false] {
+        let queue = unnamed(&channel, durable).await;
+        assert!(queue.starts_with("amq.gen-") && queue != before, "{queue}, {before}");
+    }
+    assert_eq!(count(&channel, &before).await.0, 1);
+}
+
+#[tokio::test]
 async fn a_message_that_has_expired_is_not_delivered() {
     let broker = Broker::start();
     let (_connection, channel) = broker.channel().await;

@@ -10,10 +10,11 @@
 //!
 //! Environment variables come from `skynet.env`, `[program:NAME]` and `NAME.env`, in this order.
 
-use crate::file::{self, Checked, ConfigError, Place, Values};
+use crate::file::{self, Checked, ConfigError, Draft, Place, Places, Values};
 use crate::original::{self, Original};
 use crate::{Home, address, names, paths};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,8 @@ pub enum Content {
 pub struct Layers {
     /// The known keys.
     pub values: Values,
+    /// Where each of them stands.
+    pub places: Places,
     /// What the handler gets.
     pub layers: Vec<Layer>,
     /// What looks like a slip of the pen, or could not be read.
@@ -64,23 +67,32 @@ pub struct Layers {
 }
 
 /// Reads all files of the participant whose configuration file this is. `folder_name` names a participant that has no
-/// other name.
+/// other name; a `draft` stands in the place of a file.
 ///
 /// # Errors
 /// [`ConfigError`], with file and line.
-pub fn read(home: &Home, config: &Path, folder_name: &str) -> Result<Layers, ConfigError> {
+pub fn read(
+    home: &Home,
+    config: &Path,
+    folder_name: &str,
+    draft: Option<Draft<'_>>,
+) -> Result<Layers, ConfigError> {
     let mut all = Layers::default();
     let mut program_environment = vec![];
     let [skynet, boss] = [home.original().join("skynet.conf"), home.boss_conf()];
     all.take_original(&skynet, false)?;
     for (path, own) in [(boss.as_path(), false), (config, true)] {
-        let checked = file::read(path)?;
+        let draft = draft.filter(|draft| draft.is_of(path));
+        let checked = match draft {
+            Some(draft) => file::check(path, draft.text)?,
+            None => file::read(path)?,
+        };
         all.original = checked.original.is_some();
         if let Some(original) = &checked.original {
             program_environment.clone_from(&original.environment);
             all.program.clone_from(&original.program);
         }
-        if path.exists() {
+        if draft.is_some() || path.exists() {
             all.add(path, checked, own, false);
         }
     }
@@ -91,20 +103,11 @@ pub fn read(home: &Home, config: &Path, folder_name: &str) -> Result<Layers, Con
     if let Some(named) = &named {
         all.take_original(&with(named, "conf"), true)?;
     }
-    let file = |path: PathBuf| Ok(read_text(&path)?.map(|text| (path, text)));
-    let mut environment = vec![];
-    if let Some((path, text)) = file(home.original().join("skynet.env"))? {
-        all.files.push(path);
-        environment.extend(original::variables_of_file(&text));
+    all.take_variables(&home.original().join("skynet.env"))?;
+    all.environment.append(&mut program_environment);
+    if let Some(named) = &named {
+        all.take_variables(&with(named, "env"))?;
     }
-    environment.append(&mut program_environment);
-    if let Some(named) = &named
-        && let Some((path, text)) = file(with(named, "env"))?
-    {
-        all.files.push(path);
-        environment.extend(original::variables_of_file(&text));
-    }
-    all.environment = environment;
     Ok(all)
 }
 
@@ -146,6 +149,15 @@ impl Layers {
         Ok(())
     }
 
+    /// A file of variables.
+    fn take_variables(&mut self, path: &Path) -> Result<(), ConfigError> {
+        if let Some(text) = read_text(path)? {
+            self.environment.extend(original::variables_of_file(&text));
+            self.files.push(path.into());
+        }
+        Ok(())
+    }
+
     /// The folder of files that participants share. One that cannot be read is left out, with a warning.
     fn include(&mut self, home: &Home) {
         let folder = self.include_dir.clone().unwrap_or_else(|| home.original().join("conf.d"));
@@ -171,6 +183,7 @@ impl Layers {
         let folder = real.parent().unwrap_or(Path::new("/"));
         paths::resolve(&mut checked.known, folder);
         merge(&mut self.values, checked.known);
+        self.places.append(&mut checked.places);
         self.warnings.append(&mut checked.warnings);
         self.files.push(path.into());
         let content = match checked.original {
@@ -190,22 +203,23 @@ impl Layers {
         if let Some(dir) = &original.include_dir {
             self.include_dir = Some(folder.join(dir));
         }
-        let Some((_, place)) = original.boss.values().next() else { return };
-        let place = place.clone();
-        let (mut amqp, old) = match self.values.remove("amqp") {
-            Some((toml::Value::Table(amqp), _)) => {
-                let url = amqp
-                    .get("url")
-                    .or_else(|| amqp.get("urls")?.get(0))
-                    .and_then(toml::Value::as_str)
-                    .map(str::to_owned);
-                (amqp, url)
-            }
-            _ => (toml::Table::new(), None),
+        if let Some((_, place)) = original.boss.values().next() {
+            let parts = original.boss.iter().map(|(key, (value, _))| (*key, value.as_str())).collect();
+            self.take_address(&parts, place.clone());
+        }
+    }
+
+    /// Puts the parts of an address in the place of those of the first broker that was named before.
+    fn take_address(&mut self, parts: &BTreeMap<&str, &str>, place: Place) {
+        let mut amqp = match self.values.remove("amqp") {
+            Some((toml::Value::Table(amqp), _)) => amqp,
+            _ => toml::Table::new(),
         };
-        let parts = original.boss.iter().map(|(key, (value, _))| (*key, value.as_str())).collect();
+        let first = amqp.get("url").or_else(|| amqp.get("urls")?.get(0)).and_then(toml::Value::as_str);
+        let url = address::with_parts(first, parts);
         amqp.remove("urls");
-        amqp.insert("url".into(), toml::Value::String(address::with_parts(old.as_deref(), &parts)));
+        amqp.insert("url".into(), toml::Value::String(url));
+        self.places.insert("amqp".into(), place.clone());
         self.values.insert("amqp".into(), (toml::Value::Table(amqp), place));
     }
 }
@@ -215,10 +229,8 @@ fn merge(values: &mut Values, later: Values) {
     for (key, (value, place)) in later {
         match (values.get_mut(&key), value) {
             (Some((toml::Value::Table(old), old_place)), toml::Value::Table(new)) => {
-                if key == "amqp" && (new.contains_key("url") || new.contains_key("urls")) {
-                    // One file's brokers are not another's.
-                    old.remove("url");
-                    old.remove("urls");
+                if key == "amqp" {
+                    forget_brokers(old, &new);
                 }
                 overlay(old, new);
                 *old_place = place;
@@ -230,6 +242,25 @@ fn merge(values: &mut Values, later: Values) {
     }
 }
 
+/// One file's brokers are not another's: where the later `[amqp]` names some, the earlier ones go, and their certificates
+/// where the new ones need none.
+fn forget_brokers(old: &mut toml::Table, new: &toml::Table) {
+    if !new.contains_key("url") && !new.contains_key("urls") {
+        return;
+    }
+    if over_tls(old) && !over_tls(new) {
+        old.remove("tls");
+    }
+    old.remove("url");
+    old.remove("urls");
+}
+
+/// Whether a broker of `[amqp]` is spoken to over TLS.
+fn over_tls(amqp: &toml::Table) -> bool {
+    let urls = amqp.get("urls").and_then(toml::Value::as_array).into_iter().flatten();
+    amqp.get("url").into_iter().chain(urls).filter_map(toml::Value::as_str).any(names::is_tls)
+}
+
 fn overlay(old: &mut toml::Table, new: toml::Table) {
     for (key, value) in new {
         match (old.get_mut(&key), value) {
@@ -239,11 +270,6 @@ fn overlay(old: &mut toml::Table, new: toml::Table) {
             }
         }
     }
-}
-
-/// Where a problem of the broker's address stands.
-pub fn place_of(values: &Values, key: &str) -> Option<Place> {
-    values.get(key).map(|(_, place)| place.clone())
 }
 
 #[cfg(test)]

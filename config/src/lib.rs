@@ -6,6 +6,7 @@
 //! | [`layers`] | which files are read, in which order |
 //! | [`schema`] | the one table of keys and what each takes |
 //! | [`file`] | a file checked against the schema; errors name file, line and nearest known key |
+//! | `value` | a value: whether it is what its key takes, how it is told, what it becomes |
 //! | [`ini`] | the form of the original's files |
 //! | [`original`] | which of the original's keys are ours |
 //! | [`address`] | the broker's address: one URL, or four keys |
@@ -13,12 +14,18 @@
 //! | [`paths`] | relative paths count from the file that says them |
 //! | [`units`] | `60s`, `64M` |
 //! | [`explain`] | the effective settings for people, each with the file it came from |
+//! | [`syntax`] | what is no TOML, in words for people |
 //! | [`settings`] | the effective settings |
+//! | [`together`] | what may not stand beside what |
+//! | [`handler`] | whether what does the work is there |
+//! | [`certificates`] | whether the files of `[amqp.tls]` are there |
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod certificates;
 pub mod explain;
 pub mod file;
+pub mod handler;
 pub mod home;
 pub mod ini;
 pub mod layers;
@@ -27,7 +34,10 @@ pub mod original;
 pub mod paths;
 pub mod schema;
 pub mod settings;
+pub mod syntax;
+pub mod together;
 pub mod units;
+mod value;
 
 pub use file::ConfigError;
 pub use home::Home;

@@ -22,6 +22,13 @@ pub fn is_class(text: &str) -> bool {
         || text.split_once(':').is_some_and(|(module, class)| module.split('.').all(word) && word(class))
 }
 
+/// `Class` or `Module::Class` of Ruby's.
+pub fn is_ruby_class(text: &str) -> bool {
+    let constant =
+        |w: &str| w.starts_with(char::is_uppercase) && w.chars().all(|c| c.is_alphanumeric() || c == '_');
+    text.strip_prefix("::").unwrap_or(text).split("::").all(constant)
+}
+
 /// Whether this is the URL of a broker: scheme, host, and a port that is a number.
 pub fn is_broker(url: &str) -> bool {
     let Some(rest) = url.strip_prefix("amqp://").or_else(|| url.strip_prefix("amqps://")) else {
@@ -37,6 +44,11 @@ pub fn is_broker(url: &str) -> bool {
     !host.is_empty()
         && !url.contains(|c: char| c.is_whitespace() || c.is_control())
         && port.parse::<u16>().is_ok()
+}
+
+/// Whether the broker of this URL is spoken to over TLS.
+pub fn is_tls(url: &str) -> bool {
+    url.starts_with("amqps://")
 }
 
 #[cfg(test)]
@@ -77,6 +89,24 @@ mod tests {
             ("a..b:C", false),
         ] {
             assert_eq!(is_class(text), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_class_of_rubys_is_a_constant() {
+        for (text, good) in [
+            ("RuntimeError", true),
+            ("Ruote::Amqp::RemoteError", true),
+            ("::Error_2", true),
+            ("", false),
+            ("Runtime Error", false),
+            (" RuntimeError", false),
+            ("runtimeError", false),
+            ("Ruote::", false),
+            ("Ruote:Error", false),
+            ("Ruote.Error", false),
+        ] {
+            assert_eq!(is_ruby_class(text), good, "{text:?}");
         }
     }
 

@@ -44,12 +44,14 @@ pub fn check(file: &Path, text: &str) -> Result<Checked, ConfigError> {
         original.environment =
             get(section, "environment").map(|(value, _)| variables(&value)).unwrap_or_default();
         if let Some((user, line)) = get(section, "user") {
+            checked.places.insert("user".into(), place(line));
             checked.known.insert("user".into(), (toml::Value::String(user), place(line)));
         }
     }
     for key in PARTICIPANT {
         if let Some((value, line)) = get("participant", key) {
             file::check_text(&place(line), key, &value)?;
+            checked.places.insert(key.into(), place(line));
             checked.known.insert(key.into(), (toml::Value::String(value), place(line)));
         }
     }

@@ -19,6 +19,10 @@ pub enum Kind {
     Pattern,
     /// A command: a program, if there is one, and its arguments.
     Command,
+    /// A program and its arguments.
+    Program,
+    /// What Ruby calls a class.
+    RubyClass,
     /// true or false.
     Bool,
     /// A whole number from the first to the second.
@@ -59,7 +63,8 @@ impl Kind {
             Self::Url => "the URL of a broker like \"amqp://USER:PASSWORD@HOST:5672/VHOST\"".into(),
             Self::Urls => "a list of URLs of brokers like [\"amqps://USER:PASSWORD@HOST/VHOST\"]".into(),
             Self::Pattern => "a regular expression like \"^[a-z]+$\"".into(),
-            Self::Command => "a list of texts like [\"./work\", \"--fast\"]".into(),
+            Self::Command | Self::Program => "a list of texts like [\"./work\", \"--fast\"]".into(),
+            Self::RubyClass => "a class of Ruby's like \"RuntimeError\"".into(),
             Self::Bool => "true or false".into(),
             Self::Count(least, MANY) => format!("a whole number from {least} on"),
             Self::Count(least, most) => format!("a whole number from {least} to {most}"),
@@ -104,7 +109,7 @@ pub const KEYS: &[Key] = &[
         "The names under which processes call it, told to BOSS when it is registered.",
     ),
     key("code", Kind::Name, "\"NAME.py\"", "The handler's file."),
-    key("exec", Kind::Command, "[]", "A program that works in a handler's place, with its arguments."),
+    key("exec", Kind::Program, "", "A program that works in a handler's place, with its arguments."),
     key(
         "python",
         Kind::Name,
@@ -180,7 +185,7 @@ pub const KEYS: &[Key] = &[
         "\"64M\"",
         "Larger messages are parked in the failed store, and answered with an error.",
     ),
-    key("error_class", Kind::Name, "\"RuntimeError\"", "The class of error replies. Ruby must know it."),
+    key("error_class", Kind::RubyClass, "\"RuntimeError\"", "The class of error replies. Ruby must know it."),
     key("queue_type", Kind::OneOf(&["classic", "quorum"]), "\"classic\"", "How the queue is declared."),
     key("exoskeleton", Kind::Class, "\"\"", "A subclass of SkyNET.Exo to use in its place."),
     key("log_format", Kind::OneOf(&["text", "json"]), "\"text\"", "The form of the log's lines."),

@@ -2,6 +2,7 @@
 
 use crate::trust;
 use config::Settings;
+use config::settings::USERS;
 use nix::libc;
 use nix::unistd::{User, geteuid};
 use std::ffi::OsString;
@@ -10,9 +11,6 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use unix::privileges;
-
-/// The accounts that are tried when the settings name none.
-const DEFAULTS: [&str; 2] = ["boss", "nobody"];
 
 /// Variables for the program that does the work.
 pub type Environment = Vec<(OsString, OsString)>;
@@ -41,7 +39,11 @@ pub fn assume(settings: &Settings, files: &[PathBuf]) -> Result<Environment, Str
     if !user.uid.is_root() {
         privileges::become_user(&user).map_err(|e| format!("cannot become {}: {e}", user.name))?;
     }
-    let account = [("HOME".into(), user.dir.into()), ("USER".into(), user.name.into())];
+    let account = [
+        ("HOME".into(), user.dir.into()),
+        ("USER".into(), user.name.clone().into()),
+        ("LOGNAME".into(), user.name.into()),
+    ];
     Ok(account.into_iter().chain(own(settings)).collect())
 }
 
@@ -67,12 +69,12 @@ fn target(settings: &Settings) -> Result<User, String> {
     match &settings.user {
         Some(name) => find(name)?.ok_or_else(|| format!("there is no account {name}")),
         None => {
-            for name in DEFAULTS {
+            for name in USERS {
                 if let Some(user) = find(name)? {
                     return Ok(user);
                 }
             }
-            Err(format!("there is no account {}: set user", DEFAULTS.join(" and no account ")))
+            Err(format!("there is no account {}: set user", USERS.join(" and no account ")))
         }
     }
 }

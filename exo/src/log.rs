@@ -7,6 +7,7 @@
 mod writer;
 
 use serde_json::json;
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -24,6 +25,10 @@ use tracing_subscriber::registry::LookupSpan;
 use workitem::compose::timestamp;
 pub use writer::Guard;
 use writer::Tray;
+
+/// So much of a long line is kept of its beginning, and of its end.
+const BEGINNING: usize = 60 << 10;
+const END: usize = 4 << 10;
 
 /// Begins to log. Lines are written out when the guard is dropped.
 ///
@@ -54,6 +59,14 @@ pub fn outside(name: &str, format: &str, level: Level, text: &str) -> String {
     match format {
         "json" => entry(name, level, "", &format!("{word}: {text}")),
         _ => format!("exo: {word}: {text}\n"),
+    }
+}
+
+/// A line of the log, for whoever cannot wait until it is written.
+pub fn at_once(name: &str, format: &str, level: Level, text: &str) -> String {
+    match format {
+        "json" => entry(name, level, "", text),
+        _ => format!("{level:>5} {name}: {}\n", visible(text)),
     }
 }
 
@@ -117,12 +130,23 @@ impl Lines {
     fn line(&self, level: Level, wfid: &str, message: &str) -> String {
         let text =
             message.strip_prefix(&self.name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(message);
+        let text = &*within_bounds(text);
         if !self.json {
             let (gap, name) = (if wfid.is_empty() { "" } else { " " }, &self.name);
             return format!("{level:>5} {name}{gap}{}: {}\n", visible(wfid), visible(text));
         }
         entry(&self.name, level, wfid, text)
     }
+}
+
+/// A text without its middle where it is long: an error's text may be, and what follows it says where the rest is.
+fn within_bounds(text: &str) -> Cow<'_, str> {
+    if text.len() <= BEGINNING + END {
+        return text.into();
+    }
+    let next = |from| (from..).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    let (begin, end) = (next(BEGINNING), next(text.len() - END));
+    format!("{} … {} bytes … {}", &text[..begin], end - begin, &text[end..]).into()
 }
 
 fn visible(text: &str) -> String {
@@ -174,9 +198,19 @@ mod tests {
     }
 
     #[test]
+    fn a_long_line_is_told_by_its_beginning_and_its_end() {
+        let line =
+            lines(false).line(Level::ERROR, "w", &format!("sizer: {}; kept in X", "ü".repeat(1 << 20)));
+        assert!(line.len() < 70_000 && line.starts_with("ERROR sizer w: üü"), "{} bytes", line.len());
+        assert!(line.ends_with("ü; kept in X\n") && line.contains("ü … 2031628 bytes … ü"), "{line}");
+    }
+
+    #[test]
     fn what_is_said_without_a_session_has_the_same_form() {
         assert_eq!(outside("sizer", "text", Level::ERROR, "no"), "exo: fatal: no\n");
         assert_eq!(outside("sizer", "text", Level::WARN, "hm"), "exo: warning: hm\n");
+        assert_eq!(at_once("sizer", "text", Level::ERROR, "a\nb"), "ERROR sizer: a\\nb\n");
+        assert!(at_once("sizer", "json", Level::ERROR, "a").ends_with("\"message\":\"a\"}\n"));
         let line = outside("sizer", "json", Level::ERROR, "a\n\"b\"");
         let entry: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(

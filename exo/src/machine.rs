@@ -1,7 +1,7 @@
 //! What the session decides: a pure machine.
 //!
 //! ```text
-//!             Connected            Stop               nothing in hand, or time is over
+//!             Connected         Stop, Renew           nothing in hand, or time is over
 //!  Connecting ─────────▶ Working ───────▶ Draining ─────────────────────────────────▶ Stopped
 //!             ◀─────────
 //!                Lost
@@ -14,6 +14,11 @@
 //! started, consuming stops until the journal can be written again.
 //!
 //! Bodies are not kept here; whoever performs the actions keeps them by [`Id`].
+//!
+//! | file | idea |
+//! |---|---|
+//! | `events.rs` | what it hears and what it answers |
+//! | `flight.rs` | the way of one workitem, from its delivery to its acknowledgement |
 
 mod events;
 mod flight;
@@ -97,8 +102,8 @@ impl Machine {
     /// When [`Event::Due`] is to be reported.
     pub fn deadline(&self) -> Option<Moment> {
         let draining = match self.phase {
-            Phase::Draining { until, told: false } => Some(until.saturating_sub(ABOUT_TO_DIE)),
-            Phase::Draining { until, told: true } => Some(until),
+            Phase::Draining { until, told: false, .. } => Some(until.saturating_sub(ABOUT_TO_DIE)),
+            Phase::Draining { until, told: true, .. } => Some(until),
             _ => None,
         };
         let retries = self.flights.values().filter_map(|flight| match flight.stage {
@@ -134,6 +139,7 @@ impl Machine {
             Event::Confirmed(id) => self.settle(id),
             Event::Refused(id) => self.refused(id, now),
             Event::Stop => self.stop(now),
+            Event::Renew(patience) => self.renew(now, patience),
             Event::Due => self.due(now),
         };
         actions.extend(self.start_waiting());
@@ -176,28 +182,43 @@ impl Machine {
 
     fn stop(&mut self, now: Moment) -> Vec<Action> {
         match self.phase {
-            Phase::Draining { until, told } => {
+            Phase::Draining { ordered: true, until, told } => {
                 let until = until.min(now + ABOUT_TO_DIE);
-                self.phase = Phase::Draining { until, told: true };
+                self.phase = Phase::Draining { ordered: true, until, told: true };
                 if told { vec![] } else { vec![Action::Die] }
             }
-            _ => {
-                self.phase = Phase::Draining { until: now + self.grace, told: false };
-                let mut actions = vec![Action::StopConsuming];
-                actions.extend(self.remove(|flight| {
-                    matches!(flight.stage, Stage::Waiting | Stage::Taking | Stage::Parking { .. })
-                }));
-                actions
+            Phase::Draining { ordered: false, until, told } => {
+                self.phase = Phase::Draining { ordered: true, until: until.min(now + self.grace), told };
+                vec![]
             }
+            _ => self.drain(true, now + self.grace),
         }
+    }
+
+    fn renew(&mut self, now: Moment, patience: Duration) -> Vec<Action> {
+        if self.draining() {
+            return vec![];
+        }
+        self.drain(false, now.saturating_add(patience).saturating_add(self.grace))
+    }
+
+    fn drain(&mut self, ordered: bool, until: Moment) -> Vec<Action> {
+        self.phase = Phase::Draining { ordered, until, told: false };
+        let mut actions = vec![Action::StopConsuming];
+        actions.extend(
+            self.remove(|flight| {
+                matches!(flight.stage, Stage::Waiting | Stage::Taking | Stage::Parking { .. })
+            }),
+        );
+        actions
     }
 
     fn due(&mut self, now: Moment) -> Vec<Action> {
         let mut actions = vec![];
-        if let Phase::Draining { until, told: false } = self.phase
+        if let Phase::Draining { ordered, until, told: false } = self.phase
             && until.saturating_sub(ABOUT_TO_DIE) <= now
         {
-            self.phase = Phase::Draining { until, told: true };
+            self.phase = Phase::Draining { ordered, until, told: true };
             actions.push(Action::Die);
         }
         for (id, flight) in &mut self.flights {

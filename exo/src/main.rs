@@ -19,41 +19,46 @@ mod trust;
 
 use config::layers::Content;
 use config::settings::Loaded;
-use config::{Home, Settings};
+use config::{Home, Settings, certificates, handler};
 use nix::sys::stat::{Mode, umask};
 use session::exec::ExecWorkers;
+use session::fault;
 use session::log::{self, Level};
 use session::session as sessions;
 use state::lines::Lines;
+use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 const HELP: &str = "\
-exo [CONFIG]: runs a participant: hands workitems from its queue to its handler and sends the replies.
+exo [CONFIG]: runs a participant: hands workitems from its queue to its handler
+and sends the replies.
 
-CONFIG defaults to ./config.exo (TOML). It may be a file of the original SkyNET, or supervisor's for one (INI).
-Settings of the whole tree are read first, from /etc/boss/boss.conf or $SKYNET_HOME/boss.conf. Usually started
-by the ./run of a service directory.
+CONFIG defaults to ./config.exo (TOML). It may be a file of the original SkyNET,
+or supervisor's for one (INI). Settings of the whole tree are read first, from
+/etc/boss/boss.conf or $SKYNET_HOME/boss.conf. Usually started by the ./run of a
+service directory.
 
   --help      this text
   --version   the version
 
-Signals: TERM finishes what runs and exits (a second one hurries), HUP the same, to be started anew with new
-settings; USR1 writes what is in hand to the log.";
+Signals: TERM finishes what runs and exits (a second one hurries), HUP the same,
+to be started anew with new settings; USR1 writes what is in hand to the log.";
+
+/// A reader who has seen enough (`exo --help | head -1`) is no failure.
+fn told(text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stdout(), "{text}");
+    ExitCode::SUCCESS
+}
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let config = match args.as_slice() {
         [] => "config.exo",
-        [word] if word == "--help" || word == "-h" => {
-            println!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        [word] if word == "--version" => {
-            println!("exo {}", env!("CARGO_PKG_VERSION"));
-            return ExitCode::SUCCESS;
-        }
+        [word] if word == "--help" || word == "-h" => return told(HELP),
+        [word] if word == "--version" => return told(concat!("exo ", env!("CARGO_PKG_VERSION"))),
         [file] if !file.starts_with('-') => file,
         _ => {
             eprintln!("exo: usage: exo [CONFIG]");
@@ -90,7 +95,15 @@ fn settings(config: &Path) -> Result<Loaded, String> {
 }
 
 fn run(config: &Path, mut settings: Settings) -> Result<(), String> {
-    let environment = identity::assume(&settings, &believed(&settings))?;
+    let search = handler::search(&settings);
+    let look = || {
+        let there = handler::check(&settings, config, search.as_deref());
+        there.and_then(|()| certificates::check(&settings, config, true)).map_err(|e| e.to_string())
+    };
+    look()?;
+    let environment = identity::assume(&settings, &believed(&settings, search.as_deref()))?;
+    // Once more, as whom it will be: root may read everything.
+    look()?;
     if settings.no_new_privs {
         unix::privileges::forbid_new().map_err(|e| format!("cannot set no_new_privs: {e}"))?;
     }
@@ -103,10 +116,11 @@ fn run(config: &Path, mut settings: Settings) -> Result<(), String> {
 }
 
 /// What root would read or execute: the settings' files, the handler, the interpreter or program.
-fn believed(settings: &Settings) -> Vec<PathBuf> {
+fn believed(settings: &Settings, search: Option<&OsStr>) -> Vec<PathBuf> {
     let mut files = settings.files.clone();
     files.extend(settings.exec.is_empty().then(|| settings.code.clone()));
-    files.extend(find(settings.exec.first().unwrap_or(&settings.python)));
+    let program = settings.exec.first().unwrap_or(&settings.python);
+    files.extend(handler::find(program, search.unwrap_or_default()));
     files
 }
 
@@ -115,15 +129,6 @@ fn withhold(settings: &mut Settings) {
     settings.layers.retain(|layer| {
         layer.own || matches!(layer.content, Content::Toml(_)) || std::fs::File::open(&layer.file).is_ok()
     });
-}
-
-/// Where a program is found, as the shell would look for it.
-fn find(program: &str) -> Option<PathBuf> {
-    if program.contains('/') {
-        return Some(program.into());
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
 fn work(settings: Settings, environment: identity::Environment) -> Result<(), String> {
@@ -135,6 +140,7 @@ fn work(settings: Settings, environment: identity::Environment) -> Result<(), St
     runtime.block_on(async {
         let (reports, inbox) = tokio::sync::mpsc::unbounded_channel();
         let lines = Arc::new(Lines::new(&settings.state));
+        fault::tell(&settings.name, &settings.log_format, Arc::clone(&lines));
         let workers = ExecWorkers::new(Arc::new(settings.clone()), environment, Arc::clone(&lines), reports);
         sessions::run(settings, lines, workers, inbox)
             .await

@@ -32,9 +32,10 @@ use air::Link;
 use alarm::Alarm;
 use config::Settings;
 use in_hand::InHand;
-use keeper::Keeper;
+use keeper::{Keeper, RENEWING, STOPPING};
 use limits::Limits;
 use returns::Returns;
+use sha2::{Digest, Sha256};
 use state::failed::Kind;
 use state::lines::Lines;
 use std::collections::{HashMap, VecDeque};
@@ -43,7 +44,7 @@ use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tracing::{info, warn};
-use workitem::{ErrorInfo, fields};
+use workitem::{ErrorInfo, Fei, fields};
 
 /// Where replies go.
 const REPLIES: &str = "ruote_workitems";
@@ -90,8 +91,13 @@ pub async fn run<W: Workers + Send + 'static>(
     }
 }
 
+/// With a handler of ours a file that may not grow (`RLIMIT_FSIZE`) is an error of what writes
+/// to it, and not the end of the process without a word. Programs that are executed have none.
+const MAY_NOT_GROW: i32 = nix::libc::SIGXFSZ;
+
 /// Signals are waited for elsewhere, as each of them costs the session something in each of its turns.
 fn signals() -> std::io::Result<Signals> {
+    drop(signal(SignalKind::from_raw(MAY_NOT_GROW))?);
     let (tell, told) = unbounded_channel();
     for (kind, name) in [
         (SignalKind::terminate(), "TERM"),
@@ -144,7 +150,11 @@ impl<W: Workers> Session<W> {
         while self.turn(&mut reports, &mut signals).await {}
         self.workers.order(Order::Stop);
         let connected = self.machine.is_connected();
-        self.link.close().await;
+        for delivery in self.link.close().await {
+            if self.returns.counted() {
+                self.keeper.passed(Sha256::digest(&delivery.body).into(), "");
+            }
+        }
         self.keeper.close(connected);
         info!("{}: stopped", self.settings.name);
     }
@@ -172,15 +182,21 @@ impl<W: Workers> Session<W> {
                 _ => self.told_to_stop(signal),
             },
         };
-        event.is_none_or(|event| self.perform(event)) && self.within_limits()
+        // Before anything is acknowledged, which would bring another delivery to a process that ends.
+        self.within_limits() && event.is_none_or(|event| self.perform(event))
     }
 
     /// Deals with an event and with those that follow from it at once. False = over.
     fn perform(&mut self, event: Event) -> bool {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
-            if event == Event::Stop {
-                self.keeper.stopping();
+            match event {
+                Event::Stop => {
+                    self.keeper.state(false, format!("not consuming: {STOPPING}"));
+                    self.keeper.no_crash();
+                }
+                Event::Renew(_) => self.keeper.state(false, format!("not consuming: {RENEWING}")),
+                _ => {}
             }
             let came = match &event {
                 Event::Delivered { id, ask: Ask::Handle(_) | Ask::Alone(_), .. } => Some(*id),
@@ -192,6 +208,7 @@ impl<W: Workers> Session<W> {
             }
             for action in actions {
                 if action == Action::Finish {
+                    self.keeper.no_crash();
                     return false;
                 }
                 events.extend(self.act(action));
@@ -222,7 +239,10 @@ impl<W: Workers> Session<W> {
             Action::Drop(id) => self.drop(id),
             Action::StopConsuming => self.link.stop_consuming(),
             Action::Consume => self.link.consume(),
-            Action::Die => self.workers.order(Order::Die),
+            Action::Die => {
+                self.keeper.no_crash();
+                self.workers.order(Order::Die);
+            }
             Action::Finish => {}
         }
         None
@@ -264,10 +284,10 @@ impl<W: Workers> Session<W> {
             // It ends anyway; to be told again would shorten the grace.
             return true;
         }
-        match self.limits.take_restart(self.keeper.count()) {
+        match self.limits.take_restart() {
             Some(reason) => {
                 info!("{}: {reason}: finishing what runs, to be started anew", self.settings.name);
-                self.perform(Event::Stop)
+                self.perform(Event::Renew(self.limits.patience()))
             }
             None => true,
         }
@@ -278,7 +298,7 @@ impl<W: Workers> Session<W> {
         if self.returns.counted()
             && let Some(InHand { item: Some(item), .. }) = self.in_hand.get_mut(&id)
         {
-            self.keeper.passed(item);
+            item.journalled |= self.keeper.passed(item.digest, &item.wfid);
         }
     }
 
@@ -331,15 +351,21 @@ impl<W: Workers> Session<W> {
         if let Some(item) = &in_hand.item {
             self.keeper.remember(item);
         }
-        if let Some(confirmed) = in_hand.confirmed {
-            // A handler that does not wait any more is not told.
-            let _ = confirmed.send(());
-        }
-        if let Some(fei) = in_hand.fei
-            && !in_hand.outcome.is_empty()
+        if let Some(handler) = in_hand.waits
+            && in_hand.confirmed
         {
-            let ms = in_hand.begun.elapsed().as_millis();
-            info!(wfid = fei.wfid, "{}: done in {ms} ms, {}", self.settings.name, in_hand.outcome);
+            // A handler that does not wait any more is not told.
+            let _ = handler.send(());
+        }
+        let (Some(fei), false) = (in_hand.fei, in_hand.outcome.is_empty()) else { return };
+        let (name, ms) = (&self.settings.name, in_hand.begun.elapsed().as_millis());
+        if in_hand.confirmed || in_hand.body.is_empty() {
+            info!(wfid = fei.wfid, "{name}: done in {ms} ms, {}", in_hand.outcome);
+        } else {
+            warn!(
+                wfid = fei.wfid,
+                "{name}: done in {ms} ms, and the broker has not confirmed the reply: it is sent when the workitem comes again"
+            );
         }
     }
 
@@ -349,19 +375,36 @@ impl<W: Workers> Session<W> {
         fei.map_or("", |fei| &fei.wfid)
     }
 
+    /// The workitems in hand, oldest first: since when, and what is being done about each.
+    fn stages(&self) -> Vec<(&Fei, Instant, &'static str)> {
+        let mut ids: Vec<_> = self.in_hand.keys().copied().collect();
+        ids.sort_unstable();
+        let stage = |id| {
+            let in_hand = self.in_hand.get(&id)?;
+            Some((in_hand.fei.as_ref()?, in_hand.begun, self.machine.state(id)?))
+        };
+        ids.into_iter().filter_map(stage).collect()
+    }
+
     fn told_to_stop(&self, signal: &str) -> Option<Event> {
-        let (name, running) = (&self.settings.name, self.machine.running().count());
-        info!("{name}: {signal}: taking no more work, {running} in hand");
+        let name = &self.settings.name;
+        // What waits for a worker goes back.
+        let begun = self.stages().iter().filter(|(.., stage)| *stage != "waiting").count();
+        info!("{name}: {signal}: taking no more work, {begun} in hand");
         Some(Event::Stop)
     }
 
     fn tell_what_is_in_hand(&self) {
         let name = &self.settings.name;
-        info!("{name}: {} in hand", self.machine.running().count());
-        for id in self.machine.running() {
-            if let Some(InHand { fei: Some(fei), begun, .. }) = self.in_hand.get(&id) {
-                info!(wfid = fei.wfid, "{name}: {fei} running for {} s", begun.elapsed().as_secs());
-            }
+        let stages = self.stages();
+        info!("{name}: {} in hand", stages.len());
+        for (fei, begun, stage) in stages {
+            let how = match stage {
+                "waiting" => "waits for a worker".to_owned(),
+                "replying" => "is done, its reply waits for the broker".to_owned(),
+                _ => format!("running for {} s", begun.elapsed().as_secs()),
+            };
+            info!(wfid = fei.wfid, "{name}: {fei} {how}");
         }
     }
 }

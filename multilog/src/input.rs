@@ -41,11 +41,11 @@ pub fn block(script: &Script) -> usize {
 /// Reads blocks until the end of input or TERM, and finishes the logs.
 ///
 /// # Errors
-/// What is wrong with standard input or the signals. What was read before is written and finished even then.
-pub fn run(outputs: Outputs, block: usize) -> Result<(), Trouble> {
+/// What is wrong with standard input. What was read before is written and finished even then.
+pub fn run(signals: Signals, outputs: Outputs, block: usize) -> Result<(), Trouble> {
     let mut input = Input {
         stdin: io::stdin(),
-        signals: Signals::new().map_err(|e| Trouble::new(&[b"unable to watch for signals"], Some(e)))?,
+        signals,
         began: label(outputs.stamp()),
         outputs,
         buffer: vec![0; block],
@@ -65,24 +65,32 @@ impl Input {
             // What was noticed during a pause is done before anything is waited for.
             let timeout = if self.signals.are_noticed() { PollTimeout::ZERO } else { PollTimeout::NONE };
             let readable = self.signals.look(Some(&self.stdin), timeout);
+            // What was written before an ALRM is rotated by it: it is read first. No more is read after a TERM.
+            let terminate = self.signals.terminate;
+            let ended = readable && !terminate && self.read_block()?;
             if self.signals.take_alarm() {
                 self.outputs.alarm();
                 self.settle(0, 0);
             }
-            if self.signals.terminate {
+            if terminate {
                 return self.read_to_line_end();
             }
-            if !readable {
-                continue;
-            }
-            match read(&self.stdin, &mut self.buffer[self.held..]) {
-                Ok(0) => return Ok(()),
-                Ok(n) => self.took(n),
-                // Somebody else reads from the same pipe, without waiting.
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e),
+            if ended {
+                return Ok(());
             }
         }
+    }
+
+    /// Reads what there is. Says whether that is the end.
+    fn read_block(&mut self) -> io::Result<bool> {
+        match read(&self.stdin, &mut self.buffer[self.held..]) {
+            Ok(0) => return Ok(true),
+            Ok(n) => self.took(n),
+            // Somebody else reads from the same pipe, without waiting.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+        Ok(false)
     }
 
     /// Passes on the lines of what is in the buffer, also the beginning of a last one if it is long enough to say
@@ -174,7 +182,7 @@ impl Input {
 }
 
 /// TERM and ALRM, and the clock of all pauses.
-struct Signals {
+pub struct Signals {
     pipe: SignalPipe,
     begun: Instant,
     alarm: bool,
@@ -182,8 +190,13 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
-        let pipe = SignalPipe::new(&[Signal::SIGTERM as i32, Signal::SIGALRM as i32])?;
+    /// Notices them from now on.
+    ///
+    /// # Errors
+    /// That this cannot be.
+    pub fn new() -> Result<Self, Trouble> {
+        let pipe = SignalPipe::new(&[Signal::SIGTERM as i32, Signal::SIGALRM as i32])
+            .map_err(|e| Trouble::new(&[b"unable to watch for signals"], Some(e)))?;
         Ok(Self { pipe, begun: Instant::now(), alarm: false, terminate: false })
     }
 

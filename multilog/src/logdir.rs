@@ -369,7 +369,7 @@ fn link_as_old(dir: &Dir, name: &str, suffix: &[u8]) -> Result<(), Trouble> {
 /// Removes the oldest logs beyond the number. One that cannot be removed is no reason to stop.
 fn prune(dir: &Dir, number: usize) -> Result<(), Trouble> {
     let names = dir.names().map_err(|e| Trouble::with_path("unable to read ", &dir.path, e))?;
-    for name in old::too_many(names, number) {
+    for name in old::too_many(names, number, Tai64n::now()) {
         if let Err(e) = dir.remove(bytes(&name)) {
             let (path, words) = (dir.path.join(&name), format!(": {}", Words(&e)));
             say(&[b"multilog: warning: unable to remove ", bytes(&path), words.as_bytes()].concat());

@@ -31,12 +31,13 @@ mod sinks;
 mod status;
 mod trouble;
 
-use multilog::script::{self, Misused};
+use input::Signals;
+use multilog::script::{self, Misused, Script};
 use nix::sys::stat::{Mode, umask};
 use outputs::Outputs;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
-use trouble::say;
+use trouble::{Trouble, say};
 
 fn main() -> ExitCode {
     let args: Vec<Vec<u8>> = std::env::args_os().skip(1).map(OsStringExt::into_vec).collect();
@@ -48,14 +49,20 @@ fn main() -> ExitCode {
             return ExitCode::from(100);
         }
     };
-    let block = input::block(&script);
-    match Outputs::open(script, block).and_then(|outputs| input::run(outputs, block)) {
+    match run(script) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             fatal(&trouble.line());
             ExitCode::from(111)
         }
     }
+}
+
+fn run(script: Script) -> Result<(), Trouble> {
+    let block = input::block(&script);
+    // First: a signal that comes while the directories are opened ends nothing half way.
+    let signals = Signals::new()?;
+    input::run(signals, Outputs::open(script, block)?, block)
 }
 
 fn fatal(sentence: &[u8]) {

@@ -11,6 +11,8 @@
 //! NAME/supervise/status    18 bytes of daemontools, then ours                 [status]
 //! ```
 //!
+//! Names are in [names]; what svscan tells a supervise that it starts, in [errand].
+//!
 //! Formats: daemontools 0.76 (`https://cr.yp.to/daemontools/supervise.html` and the behaviour of its programs);
 //! what we add to `status` stands in [`status`].
 #![forbid(unsafe_code)]

@@ -1,6 +1,6 @@
 //! supervise's side of a service directory: lock, FIFOs, and the status it writes.
 
-use crate::status::{FULL, Status};
+use crate::status::{self, FULL, Status};
 use crate::{client, holder, names};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -36,8 +36,8 @@ pub struct Station {
     lock: Flock<File>,
     /// The lock file keeps a status that could be written nowhere else.
     kept: Cell<bool>,
-    /// Held while the status is wrong and cannot even be removed.
-    stale: Option<Mark>,
+    /// Tells readers whether the status that is there is right.
+    mark: Option<Mark>,
 }
 
 /// Why the status could not be replaced.
@@ -86,7 +86,7 @@ impl Station {
             _ok: open_fifo(names::OK, OFlag::O_RDONLY)?,
             kept: Cell::new(holder::keeps(&lock)),
             lock,
-            stale: None,
+            mark: None,
         })
     }
 
@@ -149,14 +149,16 @@ impl Station {
         }
     }
 
-    /// Marks the status that is there as wrong, or no longer: by a mark that needs no room and works where nothing can be
-    /// written. Not to be called in a child that shares our memory: its descriptors are not ours.
+    /// Marks the status that is there as right, or as wrong: that needs no room and works where nothing can be written.
+    /// Not to be called in a child that shares our memory: its descriptors are not ours.
     pub fn mark(&mut self, stale: bool) {
-        if !stale {
-            self.stale = None;
-        } else if self.stale.is_none() {
-            self.stale = File::open(names::STATUS).and_then(Mark::on).ok();
-        }
+        let byte = if stale { status::WRONG } else { status::RIGHT };
+        self.mark = File::open(names::STATUS).and_then(|file| Mark::on(file, byte)).ok();
+    }
+
+    /// Takes the mark away, before the next status is written: the old one takes no room and no descriptor then.
+    pub fn unmark(&mut self) {
+        self.mark = None;
     }
 }
 

@@ -8,7 +8,7 @@
 //! | 17 | wanted: `u`, `d`, or 0 (once, or nothing wanted) |
 //! | 18 | version of what follows: 0 |
 //! | 19 | state: 0 down, 1 up, 2 backoff, 3 starting, 4 stopping, 5 finishing, 6 failed for good |
-//! | 20 | flags: 1 ready, 2 adopted, 4 the process leads a session of its own |
+//! | 20 | flags: 1 ready, 2 adopted, 4 the process leads a session of its own, 8 `./start` has done its work |
 //! | 21 | reserved: 0 |
 //! | 22-25 | restarts since supervise started, little-endian |
 //! | 26-27 | how the child last ended: 0 not yet, 1 code, 2 signal, 3 unknown; then the code or signal |
@@ -37,6 +37,11 @@ pub const FULL: usize = 102;
 // Not 0 would tell readers of runit's status that TERM was sent.
 const VERSION: u8 = 0;
 
+/// The byte of the file that a running supervise [marks](unix::marked) while the status is right.
+pub const RIGHT: i64 = 1;
+/// The one that it marks instead while the status is wrong, and can be neither replaced nor removed.
+pub const WRONG: i64 = 0;
+
 /// What the service is wanted to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Want {
@@ -49,9 +54,10 @@ pub enum Want {
 }
 
 /// The state as an operator would say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// Not running, and no start is due.
+    #[default]
     Down,
     /// Running.
     Up,
@@ -107,8 +113,8 @@ pub struct Status {
     pub more: Option<More>,
 }
 
-/// What we add to daemontools' status.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What we add to daemontools' status; by default that of a service that was never started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct More {
     /// The state by name.
     pub state: State,
@@ -128,6 +134,8 @@ pub struct More {
     pub identity: Option<Identity>,
     /// The process leads a session of its own, and is signalled with all that is in it.
     pub group: bool,
+    /// `./start` has done its work, and `./stop` has not undone it.
+    pub prepared: bool,
     /// The `./start`, `./finish` or `./stop` that runs.
     pub script: Option<i32>,
     /// The supervise that wrote this; `None` = it has ended as it was told to.
@@ -176,7 +184,8 @@ impl More {
     fn write(&self, b: &mut [u8; FULL]) {
         b[18] = VERSION;
         b[19] = self.state.byte();
-        b[20] = u8::from(self.ready.is_some()) | u8::from(self.adopted) << 1 | u8::from(self.group) << 2;
+        let flags = [self.ready.is_some(), self.adopted, self.group, self.prepared];
+        b[20] = flags.iter().rev().fold(0, |byte, flag| byte << 1 | u8::from(*flag));
         b[22..26].copy_from_slice(&self.restarts.to_le_bytes());
         (b[26], b[27]) = match self.last_exit {
             None => (0, 0),
@@ -231,6 +240,7 @@ impl More {
             starts_at,
             identity: Some(pid).filter(|pid| *pid != 0).or(script).map(|pid| who(pid, 54)),
             group: b[20] & 4 != 0,
+            prepared: b[20] & 8 != 0,
             script,
             supervise: Some(number(82)).filter(|pid| *pid != 0).map(|pid| who(pid, 86)),
             kill_at,
@@ -270,6 +280,7 @@ mod tests {
                 starts_at: None,
                 identity: Some(Identity { pid: 0x0102, start_time: 77, boot_id: [9; 16] }),
                 group: true,
+                prepared: true,
                 script: None,
                 supervise: Some(Identity { pid: 0x0103, start_time: 70, boot_id: [9; 16] }),
                 kill_at: Some(Duration::from_secs(30)),
@@ -298,17 +309,10 @@ mod tests {
             want: Want::Nothing,
             more: Some(More {
                 state: State::Backoff,
-                adopted: false,
-                restarts: 0,
                 last_exit: Some(Exit::Code(111)),
-                ready: None,
                 backoff_until: Some(since()),
                 starts_at: Some(Duration::from_secs(40)),
-                identity: None,
-                group: false,
-                script: None,
-                supervise: None,
-                kill_at: None,
+                ..More::default()
             }),
             ..up()
         };

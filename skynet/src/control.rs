@@ -2,13 +2,14 @@
 //! their effect. What each does to a service stands in its help; all return the services they were about.
 
 use crate::cli::admin::{Names, Paths};
-use crate::enable::{self, AtBoot};
+use crate::enable::{self, AtBoot, GONE};
 use crate::glob;
 use crate::interrupt::goes_on;
 use crate::listening;
 use crate::participant::{self, Participant};
+use crate::queues;
 use crate::say::say;
-use crate::service::{Condition, Service, tell};
+use crate::service::{Condition, Service, deaf, tell};
 use crate::starting;
 use crate::stopping::{self, Goal, Interrupt, PATIENCE};
 use crate::tree::Tree;
@@ -16,6 +17,8 @@ use crate::trouble::{Acted, Trouble, cannot};
 use crate::waiting::Waiting;
 use servicedir::names;
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 use unix::process::Signal;
 
@@ -25,49 +28,49 @@ const BRIEFLY: Duration = Duration::from_secs(10);
 /// `skynet start NAME…`. One that is installed but has no service directory gets one, disabled.
 pub fn start(tree: &Tree, args: &Paths) -> Acted {
     let services = services(tree, &args.words)?;
-    for name in &services {
-        let before = Service::look(&tree.service(name)).restarts_once_up();
-        begin(tree, name, before, args.timeout)?;
-    }
+    begin_all(tree, &services, args.timeout)?;
     Ok((0, services))
 }
 
 /// `skynet once NAME…`: it is not started again when it ends.
 pub fn once(tree: &Tree, args: &Paths) -> Acted {
     let services = services(tree, &args.words)?;
-    for name in &services {
+    each(&services, |name| {
         starting::wait_for_supervise(tree, name)?;
         let dir = tree.service(name);
         let before = Service::look(&dir).status.map(|status| status.since);
         tell(&dir, "o")?;
         let became = starting::wait_for_once(tree, name, before, args.timeout.unwrap_or(starting::PATIENCE))?;
         say!("{name} {became}");
-    }
+        Ok(())
+    })?;
     Ok((0, services))
 }
 
 /// The services that the words mean; where there is none yet it is made, disabled.
 fn services(tree: &Tree, words: &[String]) -> Result<Vec<String>, Trouble> {
-    let mut services = vec![];
-    for word in words {
-        services.extend(match tree.pick(std::slice::from_ref(word)) {
-            Err(Trouble::NoSuch(line)) if glob::is_pattern(word) => return Err(Trouble::NoSuch(line)),
-            Err(Trouble::NoSuch(line)) => match Participant::find(tree, word) {
-                Ok(participant) => {
-                    enable::make(tree, &participant, AtBoot::Down)?;
-                    let called = participant.only.as_ref().unwrap_or(&participant.name);
-                    say!("{called} does not start by itself (for that: skynet enable {word})");
-                    participant.meant()
-                }
-                Err(Trouble::NoSuch(_)) if !word.contains(crate::name::INSTANCE) => {
-                    return Err(Trouble::NoSuch(line));
-                }
-                Err(other) => return Err(other),
-            },
-            picked => picked?,
-        });
+    let each: Result<Vec<_>, _> = words.iter().map(|word| services_of(tree, word)).collect();
+    Ok(each?.concat())
+}
+
+fn services_of(tree: &Tree, word: &String) -> Result<Vec<String>, Trouble> {
+    let unknown = match tree.pick(std::slice::from_ref(word)) {
+        Err(Trouble::NoSuch(line)) => Trouble::NoSuch(line),
+        picked => return picked,
+    };
+    if glob::is_pattern(word) {
+        return Err(unknown);
     }
-    Ok(services)
+    match Participant::find(tree, word) {
+        Ok(participant) => {
+            enable::make(tree, &participant, AtBoot::Down)?;
+            let called = participant.only.as_ref().unwrap_or(&participant.name);
+            say!("{called} does not start by itself (for that: skynet enable {word})");
+            Ok(participant.meant())
+        }
+        Err(Trouble::NoSuch(_)) if !word.contains([crate::name::INSTANCE, '/']) => Err(unknown),
+        Err(other) => Err(other),
+    }
 }
 
 /// `skynet stop NAME…`. One that is disabled is taken away.
@@ -89,12 +92,19 @@ pub fn stop(tree: &Tree, args: &Names) -> Acted {
 pub fn remove(tree: &Tree, args: &Names) -> Acted {
     let picked = tree.pick(&args.names)?;
     let killed = halt(tree, &picked, args.timeout)?;
+    let queues = queues::look(tree, &picked);
     for name in &picked {
         let source = participant::source(&tree.service(name));
         take_away(tree, name)?;
         if crate::name::participant(name) == name {
             say!("{name} is removed: it no longer starts; what stays:");
             what_stays(tree, name, source.as_deref());
+            if let Some((queue, Some(found))) = queues.of.get(name) {
+                say!(
+                    "  its queue    {queue} ({} in it)",
+                    crate::units::count(found.ready as usize, "workitem")
+                );
+            }
         } else {
             say!("{name} is removed: it no longer starts");
         }
@@ -102,7 +112,7 @@ pub fn remove(tree: &Tree, args: &Names) -> Acted {
     Ok((exit_code(&killed), picked))
 }
 
-fn what_stays(tree: &Tree, name: &str, source: Option<&std::path::Path>) {
+fn what_stays(tree: &Tree, name: &str, source: Option<&Path>) {
     if let Some(source) = source {
         let installed = source.starts_with(tree.installed());
         let again = if installed { name.to_owned() } else { source.display().to_string() };
@@ -119,6 +129,7 @@ fn what_stays(tree: &Tree, name: &str, source: Option<&std::path::Path>) {
 /// `skynet restart NAME…`: down, wait, up.
 pub fn restart(tree: &Tree, args: &Names) -> Acted {
     let picked = tree.pick(&args.names)?;
+    must_be_startable(tree, &picked, "restarted")?;
     let killed = halt(tree, &picked, args.timeout).map_err(|trouble| match trouble {
         Trouble::Interrupted(signal, line) => {
             let again = picked.join(" ");
@@ -126,97 +137,174 @@ pub fn restart(tree: &Tree, args: &Names) -> Acted {
         }
         other => other,
     })?;
-    for name in &picked {
-        let before = Service::look(&tree.service(name)).restarts_once_up();
-        begin(tree, name, before, args.timeout)?;
-    }
+    begin_all(tree, &picked, args.timeout)?;
     Ok((exit_code(&killed), picked))
 }
 
-/// `skynet reload NAME…`: HUP; it ends when it has finished and is started anew.
+/// A service that reads its settings anew as soon as it can.
+struct Reloading {
+    name: String,
+    /// As for [`begin`].
+    before: u32,
+    /// Its process, which has been told to finish.
+    finishing: Option<i32>,
+}
+
+/// `skynet reload NAME…`: HUP; it ends when it has finished and is started anew. All of them at the same time; who
+/// asks for all, or by a pattern, means those that run.
 pub fn reload(tree: &Tree, args: &Names) -> Acted {
     let picked = tree.pick(&args.names)?;
+    must_be_startable(tree, &picked, "reloaded")?;
     let dirs: Vec<_> = picked.iter().map(|name| tree.service(name)).collect();
     let patience = args.timeout.unwrap_or_else(|| participant::patience(tree, &dirs));
-    for dir in &dirs {
-        if let Err(e) = participant::settings(tree, dir) {
-            let line = format!("{e}; nothing is reloaded: what runs goes on with the old settings");
-            return Err(Trouble::Failed(line));
+    let mut told = vec![];
+    let refused = each(&picked, |name| {
+        told.extend(tell_to_reload(tree, name, args.names.contains(name))?);
+        Ok(())
+    });
+    let begun = each(&told, |reloading| {
+        wait_until_finished(tree, reloading, patience)?;
+        begin(tree, &reloading.name, reloading.before, args.timeout)
+    });
+    begun.and(refused)?;
+    Ok((0, picked))
+}
+
+/// Tells the one that runs; `None` where there is nothing to reload, which is wrong where it was asked for by its name.
+fn tell_to_reload(tree: &Tree, name: &str, by_name: bool) -> Result<Option<Reloading>, Trouble> {
+    let dir = tree.service(name);
+    let service = Service::look(&dir);
+    service.must_be_ours()?;
+    let reloading = |before, finishing| Some(Reloading { name: name.to_owned(), before, finishing });
+    match service.condition() {
+        Condition::Up(pid) => {
+            tell(&dir, "h")?;
+            Ok(reloading(service.restarts(), Some(pid)))
+        }
+        // It reads all of it when it starts; that is due now.
+        Condition::Restarting => Ok(reloading(service.restarts_once_up(), None)),
+        _ if !by_name => {
+            say!("{name} is {}: nothing to reload", crate::status::words(&service));
+            Ok(None)
+        }
+        Condition::Unsupervised if !starting::svscan_runs(tree) => {
+            Err(Trouble::Failed(format!("{name} does not run: {}", starting::not_running(tree))))
+        }
+        _ => {
+            let state = crate::status::words(&service);
+            let line = format!("{name} is {state}: there is nothing to reload (skynet start {name})");
+            Err(Trouble::Failed(line))
         }
     }
-    for name in &picked {
-        let dir = tree.service(name);
-        let service = Service::look(&dir);
-        service.must_be_ours()?;
-        let pid = match service.condition() {
-            Condition::Up(pid) => pid,
-            // It reads all of it when it starts; that is due now.
-            Condition::Restarting => {
-                begin(tree, name, service.restarts_once_up(), args.timeout)?;
-                continue;
+}
+
+/// Waits until the process that was told to finish is gone.
+fn wait_until_finished(tree: &Tree, reloading: &Reloading, patience: Duration) -> Result<(), Trouble> {
+    let Reloading { name, finishing: Some(pid), .. } = reloading else { return Ok(()) };
+    let _goes_on =
+        goes_on(format!("{name} reloads when it has finished its work (at once: skynet kill {name})"));
+    let dir = tree.service(name);
+    wait_until_gone(&dir, *pid, patience, &format!("waiting for {name} to finish its work")).ok_or_else(
+        || {
+            Trouble::Failed(match Service::look(&dir).deaf() {
+                Some(supervise) => format!("{name} is not reloaded: {}", deaf(supervise)),
+                None => {
+                    let after = crate::units::time(patience);
+                    format!("{name} (pid {pid}) still works after {after}; it reloads when it has finished")
+                }
+            })
+        },
+    )
+}
+
+/// What runs is not ended where it could not be started again.
+fn must_be_startable(tree: &Tree, picked: &[String], done: &str) -> Result<(), Trouble> {
+    for name in picked {
+        let service = tree.service(name);
+        let startable =
+            || participant::startable(&service).map_err(|why| Trouble::Failed(format!("{name}: {why}")));
+        participant::usable(tree, &service).and_then(|_| startable()).map_err(|trouble| match trouble {
+            Trouble::Failed(line) => {
+                Trouble::Failed(format!("{line}; nothing is {done}: what runs goes on with the old settings"))
             }
-            _ => {
-                let state = crate::status::words(&service);
-                let line = format!("{name} is {state}: there is nothing to reload (skynet start {name})");
-                return Err(Trouble::Failed(line));
-            }
-        };
-        tell(&dir, "h")?;
-        let _goes_on =
-            goes_on(format!("{name} reloads when it has finished its work (at once: skynet kill {name})"));
-        wait_until_gone(&dir, pid, patience, &format!("waiting for {name} to finish its work")).ok_or_else(
-            || {
-                Trouble::Failed(format!(
-                    "{name} (pid {pid}) still works after {}; it reloads when it has finished",
-                    crate::units::time(patience)
-                ))
-            },
-        )?;
-        begin(tree, name, service.restarts(), args.timeout)?;
+            other => other,
+        })?;
     }
-    Ok((0, picked))
+    Ok(())
+}
+
+/// Does it for each, whatever becomes of the others. What fails is told; the last such trouble is returned.
+///
+/// # Errors
+/// When it fails for one; at once where ^C ends it.
+pub fn each<T>(all: &[T], mut act: impl FnMut(&T) -> Result<(), Trouble>) -> Result<(), Trouble> {
+    let mut last: Option<Trouble> = None;
+    for one in all {
+        match act(one) {
+            Ok(()) => {}
+            Err(interrupted @ Trouble::Interrupted(..)) => return Err(interrupted),
+            Err(e) => {
+                if let Some(before) = last.replace(e) {
+                    crate::say::trouble(&before.to_string());
+                }
+            }
+        }
+    }
+    last.map_or(Ok(()), Err)
+}
+
+/// Wants all of them up before it waits for the first.
+///
+/// # Errors
+/// As [`begin`], for one of them.
+pub fn begin_all(tree: &Tree, names: &[String], patience: Option<Duration>) -> Result<(), Trouble> {
+    let before = |name: &String| Service::look(&tree.service(name)).restarts_once_up();
+    let all: Vec<_> = names.iter().map(|name| (name, before(name))).collect();
+    for (name, _) in &all {
+        // Who has no supervise yet, or is not ours, is told of below.
+        let _ = tell(&tree.service(name), "u");
+    }
+    each(&all, |(name, before)| begin(tree, name, *before, patience))
 }
 
 /// `skynet kill NAME…`: KILL; supervise starts it again unless it was to be down.
 pub fn kill(tree: &Tree, args: &Names) -> Acted {
     let picked = tree.pick(&args.names)?;
-    for name in &picked {
-        let dir = tree.service(name);
-        let service = Service::look(&dir);
-        service.must_be_ours()?;
-        match service.condition() {
-            Condition::Up(pid) | Condition::Paused(pid) | Condition::Stopping(pid) => {
-                tell(&dir, "k")?;
-                wait_until_gone(
-                    &dir,
-                    pid,
-                    args.timeout.unwrap_or(BRIEFLY),
-                    &format!("waiting for the end of {name}"),
-                )
-                .ok_or_else(|| Trouble::System(format!("cannot kill {name} (pid {pid}): still running")))?;
-                say!("{name} (pid {pid}) was killed; its workitem goes back to the queue");
-            }
-            _ => match service.orphan() {
-                Some(process) => {
-                    stopping::send(&process, Signal::SIGKILL).map_err(cannot("kill", name))?;
-                    say!("{name} was killed; no supervise ran for it");
-                }
-                None => say!("{name} does not run"),
-            },
-        }
-    }
+    each(&picked, |name| kill_one(&tree.service(name), name, args.timeout.unwrap_or(BRIEFLY)))?;
     Ok((0, picked))
 }
 
+fn kill_one(dir: &Path, name: &str, patience: Duration) -> Result<(), Trouble> {
+    let service = Service::look(dir);
+    service.must_be_ours()?;
+    let condition = service.condition();
+    if let Condition::Up(pid) | Condition::Paused(pid) | Condition::Stopping(pid) = condition {
+        tell(dir, "k")?;
+        let what = format!("waiting for the end of {name}");
+        wait_until_gone(dir, pid, patience, &what).ok_or_else(|| {
+            let why = Service::look(dir).deaf().map_or("still running".to_owned(), deaf);
+            Trouble::System(format!("cannot kill {name} (pid {pid}): {why}"))
+        })?;
+        let again = !matches!(condition, Condition::Stopping(_)) && !service.runs_once();
+        let again = if again { "; it is started again" } else { "" };
+        say!("{name} (pid {pid}) was killed: what it had in hand goes back to the queue{again}");
+    } else if let Some(process) = service.orphan() {
+        stopping::send(&process, Signal::SIGKILL).map_err(cannot("kill", name))?;
+        say!("{name} was killed; no supervise ran for it");
+    } else {
+        say!("{name} does not run");
+    }
+    Ok(())
+}
+
 /// Waits until the service has another pid than this, or none; `None` when it takes too long.
-fn wait_until_gone(dir: &std::path::Path, pid: i32, patience: Duration, what: &str) -> Option<()> {
+fn wait_until_gone(dir: &Path, pid: i32, patience: Duration, what: &str) -> Option<()> {
     let waiting = Waiting::at_most(patience);
     let mut progress = crate::progress::Progress::begin();
     waiting.until(|| {
         waiting.watch(&dir.join(names::SUPERVISE));
         progress.tell(|| what.to_owned());
-        let now = Service::look(dir).status.and_then(|status| status.pid);
-        (now != Some(pid)).then_some(())
+        (Service::look(dir).pid() != Some(pid)).then_some(())
     })
 }
 
@@ -229,12 +317,19 @@ pub fn begin(tree: &Tree, name: &str, before: u32, patience: Option<Duration>) -
     starting::wait_for_supervise(tree, name)?;
     tell(&tree.service(name), "u")?;
     let _goes_on = goes_on(format!("{name} was told to start, and goes on with that (skynet stop {name})"));
-    let pid = starting::wait_until_up(tree, name, before, patience.unwrap_or(starting::PATIENCE))?;
-    say!("{name} is up (pid {pid})");
-    if let Some(note) = listening::wait(tree, name)? {
-        say!("note: {note}");
+    loop {
+        let pid = starting::wait_until_up(tree, name, before, patience.unwrap_or(starting::PATIENCE))?;
+        let note = listening::wait(tree, name, pid)?;
+        if note.is_some() && Service::look(&tree.service(name)).pid() != Some(pid) {
+            // It has ended after all, as one that takes long to find out that it cannot do its work.
+            continue;
+        }
+        say!("{name} is up (pid {pid})");
+        if let Some(note) = note {
+            say!("note: {note}");
+        }
+        return Ok(());
     }
-    Ok(())
 }
 
 /// Takes a service directory away: its name first, so that nothing of it is started again.
@@ -242,11 +337,14 @@ pub fn begin(tree: &Tree, name: &str, before: u32, patience: Option<Duration>) -
 /// # Errors
 /// What renaming and removing reports; when something does not end.
 pub fn take_away(tree: &Tree, name: &str) -> Result<(), Trouble> {
-    let (dir, gone) = (tree.service(name), tree.scan_dir().join(format!(".{name}.gone")));
-    if gone.exists() {
-        fs::remove_dir_all(&gone).map_err(cannot("remove", gone.display()))?;
+    let dir = tree.service(name);
+    // A name that no other command uses: what it takes away is its own to look after.
+    let gone = tree.scan_dir().join(format!(".{name}{GONE}{}", std::process::id()));
+    match fs::rename(&dir, &gone) {
+        // Another command has taken it away meanwhile.
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        renamed => renamed.map_err(cannot("remove", dir.display()))?,
     }
-    fs::rename(&dir, &gone).map_err(cannot("remove", dir.display()))?;
     stopping::stop(std::slice::from_ref(&gone), Goal::Gone, PATIENCE, Interrupt::Hurries)?;
     // svscan holds the pipe to the logger until both are gone: it is told to end.
     stopping::stop(&[gone.join(names::LOG)], Goal::Gone, BRIEFLY, Interrupt::Hurries)?;
@@ -258,7 +356,7 @@ fn halt(tree: &Tree, names: &[String], patience: Option<Duration>) -> Result<Vec
     let patience = patience.unwrap_or_else(|| participant::patience(tree, &dirs));
     let killed = stopping::stop(&dirs, Goal::Idle, patience, Interrupt::Leaves)?;
     for name in &killed {
-        say!("{name} had to be killed; its workitem goes back to the queue");
+        say!("{name} had to be killed: what it had in hand goes back to the queue");
     }
     Ok(killed)
 }

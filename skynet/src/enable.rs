@@ -4,8 +4,8 @@
 //! `down` are its own. So a participant may lie on a read-only /usr, or wherever its author keeps it, and
 //! several instances of it can run. It is made under a name with a dot, which svscan overlooks, and renamed.
 
-use crate::cli::admin::{Names, Paths};
-use crate::control::{begin, take_away};
+use crate::cli::admin::{Disable, Paths};
+use crate::control::{begin, each, take_away};
 use crate::glob;
 use crate::participant::{self, EXO, Participant};
 use crate::say::{complain, say};
@@ -18,9 +18,16 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What supervise runs, and exo; beside the files of settings.
 const LINKED: [&str; 5] = [names::RUN, names::START, names::FINISH, names::STOP, EXO];
+
+/// In the name of a service directory that is not yet one, or no longer: between the service's and the pid of the
+/// command that makes it or takes it away.
+const NEW: &str = ".new-";
+/// See [`NEW`].
+pub const GONE: &str = ".gone-";
 
 /// Whether a new service directory starts by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,42 +38,52 @@ pub enum AtBoot {
     Down,
 }
 
-/// `skynet enable PATH|NAME…`: makes the service directories and waits until they are up.
+/// `skynet enable PATH|NAME…`: makes the service directories and waits until they are up. Nothing is made where one that
+/// was named is none; one that does not come up keeps no other from it.
 pub fn enable(tree: &Tree, args: &Paths) -> Acted {
-    let mut enabled = vec![];
-    for word in &expanded(tree, &args.words)? {
-        let participant = Participant::find(tree, word)?;
-        for warning in &participant.warnings {
-            complain!("warning: {warning}");
-        }
-        let services = participant.meant();
-        let before = |name: &String| Service::look(&tree.service(name)).restarts_once_up();
-        let restarts: Vec<_> = services.iter().map(before).collect();
-        make(tree, &participant, AtBoot::Up)?;
-        for name in surplus(&tree.services()?, &participant) {
-            take_away(tree, &name)?;
-            say!("{name} is taken away: config.exo says instances = {}", participant.instances);
-        }
-        let called = participant.only.as_ref().unwrap_or(&participant.name);
-        say!("{called} is enabled: {}", tree.service(called).display());
-        if !starting::svscan_runs(tree) {
-            say!("it will start with SkyNET: {}", starting::not_running(tree));
-            enabled.extend(services);
-            continue;
-        }
-        for (name, before) in services.iter().zip(restarts) {
-            begin(tree, name, before, args.timeout)?;
-        }
-        enabled.extend(services);
-        let name = &participant.name;
-        match participant::settings(tree, &tree.service(called))? {
-            Some((settings, _)) => {
-                say!("next: skynet send {} --field KEY=VALUE --wait, skynet log -f {name}", settings.queue);
-            }
-            None => say!("next: skynet log -f {name}"),
-        }
+    let words = expanded(tree, &args.words)?;
+    let find = |word: &String| Participant::find(tree, word);
+    if !args.words.iter().any(|word| glob::is_pattern(word)) {
+        words.iter().try_for_each(|word| find(word).map(drop))?;
     }
+    let mut enabled = vec![];
+    each(&words, |word| {
+        let participant = find(word)?;
+        enable_one(tree, &participant, args.timeout)?;
+        enabled.extend(participant.meant());
+        Ok(())
+    })?;
     Ok((0, enabled))
+}
+
+fn enable_one(tree: &Tree, participant: &Participant, patience: Option<Duration>) -> Result<(), Trouble> {
+    for warning in &participant.warnings {
+        complain!("warning: {warning}");
+    }
+    let services = participant.meant();
+    let before = |name: &String| Service::look(&tree.service(name)).restarts_once_up();
+    let restarts: Vec<_> = services.iter().map(before).collect();
+    make(tree, participant, AtBoot::Up)?;
+    for name in surplus(&tree.services()?, participant) {
+        take_away(tree, &name)?;
+        say!("{name} is taken away: config.exo says instances = {}", participant.instances);
+    }
+    let called = participant.only.as_ref().unwrap_or(&participant.name);
+    say!("{called} is enabled: {}", tree.service(called).display());
+    if !starting::svscan_runs(tree) {
+        say!("it will start with SkyNET: {}", starting::not_running(tree));
+        return Ok(());
+    }
+    let all: Vec<_> = services.iter().zip(restarts).collect();
+    each(&all, |(name, before)| begin(tree, name, *before, patience))?;
+    let name = &participant.name;
+    match participant::settings(tree, &tree.service(called))? {
+        Some((settings, _)) => {
+            say!("next: skynet send {} --field KEY=VALUE --wait, skynet log -f {name}", settings.queue);
+        }
+        None => say!("next: skynet log -f {name}"),
+    }
+    Ok(())
 }
 
 /// The words with each pattern in the place of the services that it matches.
@@ -79,7 +96,7 @@ fn expanded(tree: &Tree, words: &[String]) -> Result<Vec<String>, Trouble> {
 }
 
 /// `skynet disable NAME…`: it no longer starts by itself; what runs goes on.
-pub fn disable(tree: &Tree, args: &Names) -> Acted {
+pub fn disable(tree: &Tree, args: &Disable) -> Acted {
     let picked = tree.pick(&args.names)?;
     for name in &picked {
         let dir = tree.service(name);
@@ -104,11 +121,12 @@ pub fn make(tree: &Tree, participant: &Participant, at_boot: AtBoot) -> Result<(
     fs::create_dir_all(&scan_dir).map_err(cannot("make", scan_dir.display()))?;
     for name in participant.meant() {
         let dir = scan_dir.join(&name);
-        if !dir.exists() {
-            let fresh = scan_dir.join(format!(".{name}.new-{}", std::process::id()));
-            let made = fill(&fresh, &participant.dir, at_boot).and_then(|()| fs::rename(&fresh, &dir));
-            made.map_err(cannot("make", dir.display()))?;
-        } else if participant::source(&dir).is_some_and(|source| source != participant.dir) {
+        let is_new =
+            !dir.exists() && make_new(&dir, participant, at_boot).map_err(cannot("make", dir.display()))?;
+        if is_new {
+            continue;
+        }
+        if participant::source(&dir).is_some_and(|source| source != participant.dir) {
             let source = participant::source(&dir).unwrap_or_default();
             return Err(Trouble::Failed(format!(
                 "{name} is enabled already, from {} (first: skynet disable {name}, skynet stop {name})",
@@ -126,20 +144,38 @@ pub fn make(tree: &Tree, participant: &Participant, at_boot: AtBoot) -> Result<(
     Ok(())
 }
 
+/// Makes a service directory; false where another command has made it meanwhile.
+fn make_new(dir: &Path, participant: &Participant, at_boot: AtBoot) -> io::Result<bool> {
+    let name = dir.file_name().unwrap_or_default().display();
+    let fresh = dir.with_file_name(format!(".{name}{NEW}{}", std::process::id()));
+    let made = fill(&fresh, &participant.dir, at_boot).and_then(|()| fs::rename(&fresh, dir));
+    if made.is_err() {
+        // The error is told, or is none; half a directory is of no use.
+        let _ = fs::remove_dir_all(&fresh);
+    }
+    match made {
+        Ok(()) => Ok(true),
+        Err(e) if matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 /// Removes service directories that commands which were killed made or took away by half.
 pub fn clear_away_half_made(tree: &Tree) {
     for entry in fs::read_dir(tree.scan_dir()).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let maker = name.rsplit_once(".new-").and_then(|(_, pid)| pid.parse::<i32>().ok());
-        let half = match maker {
-            Some(pid) => !Path::new("/proc").join(pid.to_string()).exists(),
-            None => name.ends_with(".gone"),
-        };
-        if name.starts_with('.') && half && !Service::look(&entry.path()).is_alive() {
+        if is_half_made(&entry.path()) {
             // What cannot be removed disturbs nobody; doctor names it.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// Whether a command that was killed has left this in the scan directory, and nothing of it runs.
+pub fn is_half_made(dir: &Path) -> bool {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let maker = [NEW, GONE].iter().find_map(|mark| name.rsplit_once(mark)?.1.parse::<i32>().ok());
+    let half = maker.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists());
+    name.starts_with('.') && half && !Service::look(dir).is_alive()
 }
 
 /// Instances beyond what the configuration asks for.
@@ -177,7 +213,11 @@ fn link(dir: &Path, source: &Path) -> io::Result<()> {
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder)?;
         }
-        symlink(from, to)?;
+        match symlink(from, to) {
+            // Another command has just made it.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
     }
     Ok(())
 }

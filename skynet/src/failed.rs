@@ -15,7 +15,8 @@ use nix::unistd::{User, geteuid};
 use serde_json::{Value, json};
 use state::failed::{About, Entry, FailedStore, Kind};
 use state::moment;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use workitem::answer::answer;
 use workitem::compose::timestamp;
@@ -29,19 +30,9 @@ const NOTHING: &str = "no failed workitem";
 
 /// Lists, shows, retries or drops.
 pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
-    let names: Vec<_> = args.name.iter().cloned().collect();
-    let states = states::of(tree, &names)?;
-    let mut entries: Entries = vec![];
-    for (name, state) in states {
-        let found = find(&state, args.entry.as_deref())?;
-        entries.extend(found.into_iter().map(|entry| (name.clone(), entry)));
-    }
-    entries.sort_by_key(|(_, entry)| entry.about.when);
-    if let Some(entry) = args.entry.as_ref().filter(|_| entries.is_empty()) {
-        return Err(Trouble::Failed(format!("no failed workitem {entry:?} (skynet failed lists them)")));
-    }
+    let Found { entries, named } = look(tree, args)?;
     if args.retry || args.drop {
-        if args.entry.is_none() && !args.all {
+        if !named && !args.all {
             let line = "which ones? name an entry, a sid or a wfid, or say --all";
             return Err(Trouble::Usage(line.to_owned()));
         }
@@ -55,16 +46,51 @@ pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
         }
         return Ok(u8::from(done.iter().any(|done| !done.good)));
     }
-    match (json, args.entry.is_some()) {
-        (true, one) => {
+    let whole = named || args.all;
+    match (json, whole && !entries.is_empty()) {
+        (true, whole) => {
             let all: Vec<_> =
-                entries.iter().map(|entry| if one { all_as_json(entry) } else { as_json(entry) }).collect();
+                entries.iter().map(|entry| if whole { all_as_json(entry) } else { as_json(entry) }).collect();
             say::json(&all).map_err(cannot("write", "the result"))?;
         }
         (false, true) => entries.iter().try_for_each(show)?,
         (false, false) => list(&entries),
     }
     Ok(0)
+}
+
+/// The entries that are meant, the oldest first, and whether they were named one by one.
+struct Found {
+    entries: Entries,
+    named: bool,
+}
+
+/// Looks for them. A single word that is no participant's name may be what names an entry.
+fn look(tree: &Tree, args: &Args) -> Result<Found, Trouble> {
+    let names: Vec<_> = args.name.iter().cloned().collect();
+    let (states, entry) = match (states::of(tree, &names), &args.name, &args.entry) {
+        (Err(unknown @ Trouble::NoSuch(_)), Some(word), None) if !args.all => {
+            let entries = gather(states::of(tree, &[])?, Some(word))?;
+            return if entries.is_empty() { Err(unknown) } else { Ok(Found { entries, named: true }) };
+        }
+        (states, _, entry) => (states?, entry.as_deref()),
+    };
+    let entries = gather(states, entry)?;
+    match entry.filter(|_| entries.is_empty()) {
+        Some(entry) => {
+            Err(Trouble::Failed(format!("no failed workitem {entry:?} (skynet failed lists them)")))
+        }
+        None => Ok(Found { entries, named: entry.is_some() }),
+    }
+}
+
+fn gather(states: BTreeMap<String, PathBuf>, entry: Option<&str>) -> Result<Entries, Trouble> {
+    let mut entries: Entries = vec![];
+    for (name, state) in states {
+        entries.extend(find(&state, entry)?.into_iter().map(|entry| (name.clone(), entry)));
+    }
+    entries.sort_by_key(|(_, entry)| entry.about.when);
+    Ok(entries)
 }
 
 fn find(state: &Path, entry: Option<&str>) -> Result<Vec<Entry>, Trouble> {
@@ -132,7 +158,7 @@ fn list(entries: &Entries) {
             Cell::plain(entry.about.kind.word()),
             Cell::plain(&entry.about.wfid),
             Cell::plain(if retried > 0 { format!("{retried}×") } else { String::new() }),
-            Cell::plain(entry.about.reason.replace(char::is_control, " ")),
+            Cell::plain(&entry.about.reason),
         ]
     };
     let rows: Vec<_> = entries.iter().map(row).collect();
@@ -279,9 +305,9 @@ fn put_back(tree: &Tree, name: &str, entry: &Entry, by: &str) -> Result<bool, Tr
     let when = moment::now();
     let sent = brokers::runtime()?.block_on(async {
         let line = brokers::open(tree, &brokers).await?;
-        let sent = line.publish(&queue, &body).await;
+        let sent = brokers::publish(&line, &queue, &body, brokers::CONFIRMED).await;
         line.close().await;
-        Ok::<_, Trouble>(sent?)
+        sent
     })?;
     if !sent {
         complain!("{} cannot be put back: there is no queue {queue:?}", known_as(entry));

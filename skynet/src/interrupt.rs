@@ -1,5 +1,5 @@
-//! ^C and TERM: a command ends at once with the exit code that shells know for it (130, 143), and leaves the
-//! terminal as it was. A command that must put something in order first claims them.
+//! ^C, TERM, and HUP when the terminal goes: a command ends at once with the exit code that shells know for it (130, 143,
+//! 129), and leaves the terminal as it was. A command that must put something in order first claims them.
 
 use crate::{progress, say};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,7 +15,7 @@ static CLAIMS: AtomicUsize = AtomicUsize::new(0);
 /// What goes on when a command is ended now.
 static GOES_ON: Mutex<Option<String>> = Mutex::new(None);
 /// What ends a command.
-const SIGNALS: [Signal; 2] = [Signal::SIGINT, Signal::SIGTERM];
+const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 /// While it lives these signals are for whoever made it.
 pub struct Claim(SignalPipe);
@@ -81,6 +81,11 @@ pub fn watch() {
     });
 }
 
+/// Whether it only says that the terminal is gone: once or twice, and nobody is in a hurry for that.
+pub fn is_hang_up(signal: i32) -> bool {
+    signal == Signal::SIGHUP as i32
+}
+
 /// What shells report of a program that a signal has ended.
 pub fn exit_code(signal: i32) -> u8 {
     128 + u8::try_from(signal).unwrap_or_default()
@@ -108,6 +113,6 @@ mod tests {
     fn what_is_ignored_is_read_from_proc_and_codes_are_those_of_shells() {
         assert_eq!(ignored("Name:\tx\nSigIgn:\t0000000000001002\nSigCgt:\t0000000000000001\n"), 0x1002);
         assert_eq!((ignored(""), ignored("SigIgn:\tnonsense")), (0, 0));
-        assert_eq!([Signal::SIGINT, Signal::SIGTERM].map(|signal| exit_code(signal as i32)), [130, 143]);
+        assert_eq!(SIGNALS.map(|signal| exit_code(signal as i32)), [130, 143, 129]);
     }
 }

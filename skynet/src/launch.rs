@@ -3,12 +3,15 @@
 use crate::brokers::{self, Brokers, REPLIES};
 use crate::cli::author::Launch;
 use crate::cli::writer::{Register, Unregister};
+use crate::definition;
 use crate::participant::{self, Participant};
 use crate::say::{self, complain, say};
-use crate::send::fields::{self, gather};
+use crate::send::fields::gather;
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 use std::io::Read;
 use std::path::Path;
 
@@ -16,22 +19,34 @@ const REGISTER: &str = "Ruote.process_definition do sequence do boss_register en
 const UNREGISTER: &str =
     "Ruote.process_definition do sequence do boss_register :action => \"unregister\" end end";
 
+/// What the engine is sent.
+#[derive(Serialize)]
+struct Launchitem {
+    definition: String,
+    fields: Box<RawValue>,
+    variables: Box<RawValue>,
+}
+
 /// `skynet launch FILE`.
 pub fn launch(tree: &Tree, args: &Launch, json: bool) -> Outcome {
+    let input = Some(Path::new("-"));
+    if args.file.as_deref() == input && args.fields_json.as_deref() == input {
+        let line =
+            "standard input can be the definition or the fields, not both: put one of them into a file";
+        return Err(Trouble::Usage(line.to_owned()));
+    }
     let definition = match (&args.definition, &args.file) {
         (Some(definition), _) => definition.clone(),
         (None, Some(file)) => read(file)?,
         (None, None) => return Err(Trouble::Usage("nothing to launch: name a file".to_owned())),
     };
-    if definition.trim().is_empty() {
-        return Err(Trouble::Usage("the process definition is empty".to_owned()));
+    if let Some(why) = definition::wrong(&definition) {
+        return Err(Trouble::Usage(format!(
+            "this is no process definition: {why}; expected is Ruote.process_definition do … end, or its XML, JSON or indented form"
+        )));
     }
     let fields = gather(args.fields_json.as_deref(), &args.fields)?;
-    let mut variables = Map::new();
-    for variable in &args.variables {
-        fields::add(&mut variables, variable).map_err(Trouble::Usage)?;
-    }
-    let launchitem = json!({ "definition": definition, "fields": fields, "variables": variables });
+    let launchitem = Launchitem { definition, fields, variables: gather(None, &args.variables)? };
     hand_to_engine(tree, &brokers::of_tree(tree)?, &launchitem, None)?;
     say!("handed to the engine: what the process does is seen with: skynet log -f");
     told(json, &launchitem)
@@ -43,7 +58,8 @@ pub fn register(tree: &Tree, args: &Register, json: bool) -> Outcome {
     let known_as = args.known_as.clone().unwrap_or(settings.regexp);
     let queue = args.queue.clone().unwrap_or(settings.queue);
     check(&known_as)?;
-    let launchitem = item(REGISTER, &known_as, &queue);
+    brokers::check_queue(&queue)?;
+    let launchitem = item(REGISTER, &known_as, &queue)?;
     // The queue first: the engine may use it at once.
     hand_to_engine(tree, &settings.brokers, &launchitem, Some(&queue))?;
     say!("the engine is asked to send the workitems of {known_as:?} to the queue {queue:?}");
@@ -55,21 +71,23 @@ pub fn unregister(tree: &Tree, args: &Unregister, json: bool) -> Outcome {
     let settings = settings(tree, &args.name)?;
     let known_as = args.known_as.clone().unwrap_or(settings.regexp);
     check(&known_as)?;
-    let launchitem = item(UNREGISTER, &known_as, &settings.queue);
+    let launchitem = item(UNREGISTER, &known_as, &settings.queue)?;
     hand_to_engine(tree, &settings.brokers, &launchitem, None)?;
     say!("the engine is asked to forget {known_as:?}; what is in the queue {:?} stays there", settings.queue);
     told(json, &launchitem)
 }
 
-fn told(json: bool, launchitem: &Value) -> Outcome {
+fn told(json: bool, launchitem: &Launchitem) -> Outcome {
     if json {
         say::json(launchitem).map_err(cannot("write", "the result"))?;
     }
     Ok(0)
 }
 
-fn item(definition: &str, known_as: &str, queue: &str) -> Value {
-    json!({ "definition": definition, "fields": { "name": known_as, "queue": queue }, "variables": {} })
+fn item(definition: &str, known_as: &str, queue: &str) -> Result<Launchitem, Trouble> {
+    let fields = to_raw_value(&json!({ "name": known_as, "queue": queue }));
+    let fields = fields.map_err(cannot("compose", "the launchitem"))?;
+    Ok(Launchitem { definition: definition.to_owned(), fields, variables: gather(None, &[])? })
 }
 
 /// What registration needs of a participant's settings.
@@ -114,10 +132,10 @@ fn check(known_as: &str) -> Result<(), Trouble> {
 fn hand_to_engine(
     tree: &Tree,
     brokers: &Brokers,
-    launchitem: &Value,
+    launchitem: &Launchitem,
     queue: Option<&str>,
 ) -> Result<(), Trouble> {
-    let body = launchitem.to_string().into_bytes();
+    let body = serde_json::to_vec(launchitem).map_err(cannot("compose", "the launchitem"))?;
     brokers::runtime()?.block_on(async {
         let line = brokers::open(tree, brokers).await?;
         let sent = async {
@@ -125,7 +143,7 @@ fn hand_to_engine(
                 line.declare(queue).await?;
             }
             line.declare(REPLIES).await?;
-            line.publish(REPLIES, &body).await
+            brokers::publish(&line, REPLIES, &body, brokers::CONFIRMED).await
         }
         .await;
         let engine = line.queue(REPLIES).await;
@@ -150,5 +168,9 @@ fn read(file: &Path) -> Result<String, Trouble> {
         std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text))
     };
     read.map_err(cannot("read", file.display()))?;
+    if !text.contains(|c: char| c.is_whitespace() || c == '/') {
+        // One word without the end of a line the engine would take for a file of its own.
+        text.push('\n');
+    }
     Ok(text)
 }

@@ -1,5 +1,6 @@
 //! The end of one log, to show beside a failure.
 
+use crate::say::one_line;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -31,7 +32,7 @@ fn indent(bytes: &[u8], count: usize) -> String {
     let fatal = lines.iter().rposition(|line| line.contains(FATAL));
     let first = fatal.unwrap_or(lines.len().saturating_sub(count));
     let most = if fatal.is_some() { EXPLANATION } else { count };
-    lines[first..].iter().take(most).map(|line| format!("\n  {}", without_label(line))).collect()
+    lines[first..].iter().take(most).map(|line| format!("\n  {}", one_line(without_label(line)))).collect()
 }
 
 fn without_label(line: &str) -> &str {
@@ -49,6 +50,7 @@ mod tests {
         assert_eq!(super::indent(log, 2), "\n  bare\n  \u{fffd}");
         assert_eq!(super::indent(log, 9), "\n  one\n  bare\n  \u{fffd}");
         assert_eq!(super::indent(b"", 3), "");
+        assert_eq!(super::indent(b"\x1b[31mred\n", 3), "\n   [31mred");
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `cli/`, `generate.rs` | the commands and their options; man pages, completions and the reference made from it |
+//! | `cli/`, `generate/` | the commands and their options; man pages, completions and the reference made from it |
 //! | `local/` | `local up`, `down`, `status`: broker and svscan of a home |
-//! | `new.rs`, `testing.rs`, `throwaway.rs`, `foreground.rs` | a participant from a template, tested, run by hand |
+//! | `new.rs`, `testing.rs`, `throwaway.rs`, `foreground.rs`, `saved.rs` | a participant from a template, tested, run by hand |
 //! | `enable.rs`, `control.rs`, `status.rs` | service directories: made, told, shown |
 //! | `settings/`, `doctor/`, `notify.rs`, `queues.rs` | settings, health, who is told of problems, queues |
-//! | `log/` | logs merged by time |
-//! | `send/`, `launch.rs` | a workitem as the engine would send it, and its reply; what the engine is asked for |
+//! | `log/`, `logtail.rs` | logs merged by time; the end of one |
+//! | `send/`, `launch.rs`, `definition.rs` | a workitem as the engine would send it, and its reply; what the engine is asked for |
 //! | `history/`, `trace.rs`, `failed.rs`, `states.rs` | what was done, and what could not be |
 //! | `wi.rs` | workitems in hand: asked for and cancelled over AIR |
 //! | `tree.rs`, `name.rs`, `glob.rs`, `participant.rs`, `service.rs`, `brokers.rs` | where things are, what they are called, what they are |
@@ -20,6 +20,7 @@ mod brokers;
 mod child;
 mod cli;
 mod control;
+mod definition;
 mod doctor;
 mod enable;
 mod failed;
@@ -40,6 +41,7 @@ mod paint;
 mod participant;
 mod progress;
 mod queues;
+mod saved;
 mod say;
 mod send;
 mod service;
@@ -59,6 +61,7 @@ mod waiting;
 mod wi;
 
 use clap::FromArgMatches;
+use clap::error::ErrorKind;
 use cli::author::Local;
 use cli::{Cli, Verb, help};
 use std::process::ExitCode;
@@ -72,11 +75,7 @@ fn main() -> ExitCode {
     let parsed = help::command().try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(e) => {
-            // Nobody is left to be told when the terminal is gone.
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { WRONG_USAGE } else { 0 });
-        }
+        Err(e) => return show(&e),
     };
     if cli.json {
         say::keep_stdout_for_json();
@@ -97,6 +96,22 @@ fn main() -> ExitCode {
             ExitCode::from(trouble.code())
         }
     }
+}
+
+/// What the parser has to say: help that was asked for, or what is wrong.
+fn show(said: &clap::Error) -> ExitCode {
+    use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    match said.kind() {
+        DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand => {
+            // Nobody is left to be told when the terminal is gone.
+            let _ = said.print();
+        }
+        _ => {
+            let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+            say::trouble(&help::complaint(&said.render().to_string(), &words.collect::<Vec<_>>()));
+        }
+    }
+    ExitCode::from(if said.use_stderr() { WRONG_USAGE } else { 0 })
 }
 
 fn perform(cli: Cli) -> Outcome {

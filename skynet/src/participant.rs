@@ -4,11 +4,13 @@ use crate::name;
 use crate::stopping;
 use crate::tree::{Tree, folders};
 use crate::trouble::{Trouble, cannot};
-use config::Home;
-use config::settings::Loaded;
+use config::settings::{Loaded, USERS};
+use config::{Home, Settings, certificates, handler};
+use nix::unistd::{User, geteuid};
 use servicedir::names;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -63,7 +65,13 @@ impl Participant {
     /// When there is none.
     pub fn locate(tree: &Tree, word: &str) -> Result<PathBuf, Trouble> {
         if word.contains('/') || word == "." || word == ".." {
-            return Ok(PathBuf::from(word));
+            let folder = PathBuf::from(word);
+            if folder.is_file() {
+                let of = folder.parent().unwrap_or(&folder).display();
+                let line = format!("{word} is a file: a participant is named by its folder ({of})");
+                return Err(Trouble::Failed(line));
+            }
+            return Ok(folder);
         }
         name::check(word)?;
         if let Some(dir) = source(&tree.service(word)) {
@@ -92,7 +100,12 @@ impl Participant {
     /// # Errors
     /// When the folder is not there, has a bad name, or cannot be run.
     pub fn at(tree: &Tree, folder: &Path) -> Result<Self, Trouble> {
-        let dir = fs::canonicalize(folder).map_err(cannot("enable", folder.display()))?;
+        let dir = fs::canonicalize(folder).map_err(|e| match e.kind() {
+            ErrorKind::NotFound => {
+                Trouble::NoSuch(format!("there is no folder {} (skynet new makes one)", folder.display()))
+            }
+            _ => cannot("look into", folder.display())(e),
+        })?;
         // A link under another name is that other name: one folder of code, several participants.
         let named = folder.file_name().filter(|_| folder.is_symlink()).or(dir.file_name());
         let name = named.unwrap_or_default().to_string_lossy().into_owned();
@@ -124,9 +137,27 @@ pub fn source(service: &Path) -> Option<PathBuf> {
     run.parent().map(Path::to_owned)
 }
 
+/// That what a service directory leads to is there and can be run.
+///
+/// # Errors
+/// Why it could not be started, with what to do.
+pub fn startable(service: &Path) -> Result<(), Trouble> {
+    let is_gone = |folder: &Path| fs::metadata(folder).is_err_and(|e| e.kind() == ErrorKind::NotFound);
+    if let Some(folder) = source(service).filter(|folder| is_gone(folder)) {
+        let name = service.file_name().unwrap_or_default().display();
+        return Err(Trouble::Failed(format!(
+            "its folder {} is gone (put it back, or: skynet remove {name})",
+            folder.display()
+        )));
+    }
+    let own = |run: PathBuf| fs::read_link(&run).unwrap_or(run);
+    check_run(&own(service.join(names::RUN)))
+}
+
 fn check_run(run: &Path) -> Result<(), Trouble> {
     let trouble = |why: &str| Err(Trouble::Failed(format!("cannot run {}: {why}", run.display())));
     match fs::metadata(run) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(cannot("run", run.display())(e)),
         Err(_) => trouble("it is missing (\"skynet new\" shows what belongs into a participant's folder)"),
         Ok(meta) if !meta.is_file() => trouble("it is not a file"),
         Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
@@ -147,9 +178,48 @@ pub fn settings(tree: &Tree, dir: &Path) -> Result<Option<Loaded>, Trouble> {
         return Ok(None);
     }
     let home = Home::at(tree.home().map(Path::to_owned));
-    match config::load(&home, &path) {
-        Ok(loaded) => Ok(Some(loaded)),
-        Err(e) => Err(Trouble::Failed(e.to_string())),
+    Ok(Some(config::load(&home, &path)?))
+}
+
+/// The same, where what does the work is there, too, and the certificates, and whom it runs as.
+///
+/// # Errors
+/// As above.
+pub fn usable(tree: &Tree, dir: &Path) -> Result<Option<Loaded>, Trouble> {
+    let loaded = settings(tree, dir)?;
+    if let Some((settings, _)) = &loaded {
+        // Its PATH is not ours.
+        handler::check(settings, &dir.join(CONFIG), None)?;
+        certificates::check(settings, &dir.join(CONFIG), false)?;
+        if let Some(why) = nobody_becomes(tree, settings) {
+            return Err(Trouble::Failed(format!("{}: {why}", dir.join(CONFIG).display())));
+        }
+    }
+    Ok(loaded)
+}
+
+/// Why exo cannot become the user that the settings name.
+fn nobody_becomes(tree: &Tree, settings: &Settings) -> Option<String> {
+    let user = settings.user.as_ref()?;
+    if matches!(User::from_name(user), Ok(None)) {
+        return Some(format!("there is no account {user}"));
+    }
+    // Whose home it is starts it, whoever asks.
+    let owner = fs::metadata(tree.home()?).ok()?.uid();
+    let owner = User::from_uid(owner.into()).ok().flatten()?;
+    let other = !owner.uid.is_root() && owner.name != *user;
+    other.then(|| format!("user = {user:?}: only root can become another"))
+}
+
+/// Whom a participant of this tree runs as: root's become the user that the settings name, or the usual one.
+pub fn user(tree: &Tree, settings: &Settings) -> Option<User> {
+    if tree.home().is_some() && !geteuid().is_root() {
+        return User::from_uid(geteuid()).ok().flatten();
+    }
+    let find = |name: &str| User::from_name(name).ok().flatten();
+    match &settings.user {
+        Some(name) => find(name),
+        None => USERS.into_iter().find_map(find),
     }
 }
 

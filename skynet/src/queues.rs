@@ -140,8 +140,7 @@ fn ask(
         asked
     };
     brokers::runtime()?.block_on(async {
-        let late = |_| Trouble::System("the broker does not answer".to_owned());
-        tokio::time::timeout(PATIENCE, asked).await.map_err(late)?
+        tokio::time::timeout(PATIENCE, asked).await.map_err(|_| brokers.silent(PATIENCE))?
     })
 }
 

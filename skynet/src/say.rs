@@ -45,6 +45,11 @@ pub fn trouble(words: &str) {
     let _ = writeln!(io::stderr(), "skynet: {words}");
 }
 
+/// Words of others as one line, without what a terminal would obey.
+pub fn one_line(words: &str) -> String {
+    words.replace(char::is_control, " ")
+}
+
 /// Writes the result itself, to standard output.
 ///
 /// # Errors

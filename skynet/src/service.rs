@@ -4,11 +4,15 @@ use crate::trouble::{Trouble, cannot};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use servicedir::status::{State, Status, Want};
 use servicedir::{client, names};
+use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use unix::process::{Exit, Identity, Pidfd, Signal};
 use unix::tai64n::Tai64n;
+
+/// A supervise that is at work reads its letters sooner.
+const HEARING: Duration = Duration::from_millis(500);
 
 /// What is known of a service at one moment.
 #[derive(Clone, Debug)]
@@ -93,6 +97,16 @@ impl Service {
         more.is_some_and(|more| more.state == State::Backoff)
     }
 
+    /// The process that runs, or nothing.
+    pub fn pid(&self) -> Option<i32> {
+        self.status.as_ref().and_then(|status| status.pid)
+    }
+
+    /// Whether it runs, and will not be started again when it ends.
+    pub fn runs_once(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.pid.is_some() && status.want == Want::Nothing)
+    }
+
     /// How long it has been as it is.
     pub fn age(&self) -> Option<Duration> {
         self.status.as_ref().map(|status| status.since.age_at(Tai64n::now()))
@@ -148,6 +162,22 @@ impl Service {
         running(&identity)
     }
 
+    /// The pid of its supervise where that hears nothing: it is stopped (state T), or leaves letters unread.
+    pub fn deaf(&self) -> Option<i32> {
+        let pid = self.status.as_ref()?.more.as_ref()?.supervise.filter(|_| self.supervised)?.pid;
+        let end = Instant::now() + HEARING;
+        loop {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let stopped = stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'));
+            let unread = client::has_unread(&self.dir).unwrap_or(false);
+            match stopped || unread {
+                false => return None,
+                true if end <= Instant::now() => return Some(pid),
+                true => std::thread::sleep(HEARING / 20),
+            }
+        }
+    }
+
     /// Whether anything of it runs.
     pub fn is_alive(&self) -> bool {
         self.supervised || self.orphan().is_some()
@@ -159,6 +189,13 @@ pub fn running(identity: &Identity) -> Option<Pidfd> {
     let process = Pidfd::open(identity.pid).ok()?;
     let same = Identity::of(identity.pid).is_ok_and(|now| now == *identity);
     (same && !has_ended(&process)).then_some(process)
+}
+
+/// What to do about a supervise with this pid that hears nothing.
+pub fn deaf(supervise: i32) -> String {
+    format!(
+        "its supervise (pid {supervise}) does not answer (kill -9 {supervise}: another takes over what runs)"
+    )
 }
 
 /// Whether the process has ended, reaped or not.
@@ -210,20 +247,7 @@ mod tests {
 
     #[test]
     fn a_start_that_was_asked_for_is_no_restart() {
-        let more = |restarts, last_exit| More {
-            state: State::Down,
-            adopted: false,
-            restarts,
-            last_exit,
-            ready: None,
-            backoff_until: None,
-            starts_at: None,
-            identity: None,
-            group: false,
-            script: None,
-            supervise: None,
-            kill_at: None,
-        };
+        let more = |restarts, last_exit| More { restarts, last_exit, ..More::default() };
         for (pid, want, restarts, last_exit, then) in [
             (None, Want::Nothing, 0, None, 0),
             (None, Want::Nothing, 4, Some(Exit::Code(1)), 4),

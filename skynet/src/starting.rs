@@ -3,6 +3,7 @@
 use crate::local::svscan;
 use crate::logtail;
 use crate::name;
+use crate::participant;
 use crate::progress::{Progress, during};
 use crate::service::{Condition, Service};
 use crate::tree::Tree;
@@ -129,6 +130,10 @@ pub fn wait_for_once(
 }
 
 fn failure(tree: &Tree, name: &str, what: &str) -> Trouble {
+    // Then there is nothing about it in its log.
+    if let Err(why) = participant::startable(&tree.service(name)) {
+        return Trouble::Failed(format!("{name} {what}: {why}"));
+    }
     let log = tree.logs().join(name);
     let last = logtail::last_lines(&log, 8);
     let stop = format!("skynet stop {}", name::participant(name));

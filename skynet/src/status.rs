@@ -7,6 +7,7 @@ use crate::participant;
 use crate::queues::{self, Queues};
 use crate::say::{self, complain, say};
 use crate::service::{Condition, Service};
+use crate::starting;
 use crate::table::{Cell, Column, render, terminal_width};
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
@@ -42,6 +43,7 @@ pub struct Row {
     name: String,
     participant: String,
     state: &'static str,
+    once: bool,
     since: Option<String>,
     seconds: Option<u64>,
     pid: Option<i32>,
@@ -136,6 +138,9 @@ fn once(tree: &Tree, names: &[String], json: bool) -> Outcome {
     if rows.iter().any(|row| row.condition == Condition::Hidden) {
         complain!("note: states of services are for their owner and root to see (sudo skynet status)");
     }
+    if rows.iter().any(|row| row.condition == Condition::Unsupervised) && !starting::svscan_runs(tree) {
+        complain!("note: {}", starting::not_running(tree));
+    }
     let all_up = rows.iter().all(|row| matches!(row.condition, Condition::Up(_)));
     Ok(if all_up { ALL_UP } else { SOMETHING_DOWN })
 }
@@ -178,6 +183,7 @@ impl Row {
             name: name.to_owned(),
             participant: name::participant(name).to_owned(),
             state,
+            once: matches!(condition, Condition::Up(_)) && service.runs_once(),
             since: since.map(iso),
             seconds: service.age().filter(|_| known).map(|age| age.as_secs()),
             pid,
@@ -206,7 +212,7 @@ impl Row {
         }
         let since = self.consuming_since.as_deref().filter(|_| self.consuming == Some(false));
         let since = since.map_or_else(String::new, |since| format!(" (since {since})"));
-        Some(format!("{}: {}{since}", self.name, work.replace(char::is_control, " ")))
+        Some(format!("{}: {}{since}", self.name, say::one_line(work)))
     }
 
     fn cells(&self) -> Vec<Cell> {
@@ -222,7 +228,7 @@ impl Row {
         };
         vec![
             Cell::plain(&self.name),
-            Cell::coloured(word, colour),
+            Cell::coloured(if self.once { "up once" } else { word }, colour),
             Cell::plain(self.seconds.map_or_else(|| "-".to_owned(), |s| age(Duration::from_secs(s)))),
             Cell::number(self.pid),
             Cell::plain(self.restarts),

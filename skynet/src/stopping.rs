@@ -1,11 +1,13 @@
 //! Stopping services and waiting until they have stopped, with progress, a deadline and a way to hurry.
 
+use crate::interrupt::is_hang_up;
 use crate::progress::Progress;
 use crate::say::say;
-use crate::service::{Condition, Service, tell};
+use crate::service::{self, Condition, Service, tell};
 use crate::trouble::{Trouble, cannot};
 use crate::waiting::{Waiting, Woken};
 use nix::errno::Errno;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -71,26 +73,31 @@ pub fn stop(
         ask(dir, goal.letters(), Signal::SIGTERM)?;
     }
     let (mut killed, mut asked_to_hurry) = (vec![], false);
+    let mut obeyed = BTreeSet::new();
     let mut progress = Progress::begin();
     loop {
         let left = unfinished(&waiting, dirs, goal);
         if left.is_empty() {
             return Ok(killed);
         }
+        for service in &left {
+            match service.condition() {
+                Condition::Stopping(_) | Condition::Down => drop(obeyed.insert(service.dir.clone())),
+                // Another command has told it to start meanwhile: this one was asked to stop it.
+                Condition::Up(_) | Condition::Restarting if obeyed.remove(&service.dir) => {
+                    ask(&service.dir, goal.letters(), Signal::SIGTERM)?;
+                }
+                _ => {}
+            }
+        }
         let kill = match waiting.next() {
             Woken::Look => false,
-            Woken::Over if !killed.is_empty() => {
-                return Err(Trouble::System(format!("cannot stop {}: still running", list(&left))));
-            }
+            Woken::Over if !killed.is_empty() => return Err(immortal(&left)),
             Woken::Over => true,
             Woken::Interrupted(signal) if interrupt == Interrupt::Leaves => {
-                let line = format!(
-                    "{} stops when it has finished its work (at once: skynet kill {})",
-                    list(&left),
-                    left.iter().map(|service| label(&service.dir)).collect::<Vec<_>>().join(" ")
-                );
-                return Err(Trouble::Interrupted(signal, line));
+                return Err(Trouble::Interrupted(signal, goes_on(&left)));
             }
+            Woken::Interrupted(signal) if is_hang_up(signal) => false,
             Woken::Interrupted(_) if asked_to_hurry => killed.is_empty(),
             Woken::Interrupted(_) => {
                 asked_to_hurry = true;
@@ -109,6 +116,24 @@ pub fn stop(
         let hint = if interrupt == Interrupt::Hurries { " (^C twice kills)" } else { "" };
         progress.tell(|| format!("waiting for {} to finish its work{hint}", list(&left)));
     }
+}
+
+/// Why what was killed is still there.
+fn immortal(left: &[Service]) -> Trouble {
+    let deaf =
+        |service: &Service| Some(format!("{}, {}", label(&service.dir), service::deaf(service.deaf()?)));
+    let why = match left.iter().find_map(deaf) {
+        Some(deaf) => format!("still running: {deaf}"),
+        None => "still running".to_owned(),
+    };
+    Trouble::System(format!("cannot stop {}: {why}", list(left)))
+}
+
+/// What goes on when nobody waits any longer.
+fn goes_on(left: &[Service]) -> String {
+    let names: Vec<_> = left.iter().map(|service| label(&service.dir)).collect();
+    let kill = format!("skynet kill {}", names.join(" "));
+    format!("{} stops when it has finished its work (at once: {kill})", list(left))
 }
 
 /// The services that have not reached the goal; their folders are watched.

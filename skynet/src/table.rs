@@ -1,6 +1,7 @@
 //! A table for people: columns as wide as they need, the less important left out where the terminal is narrow.
 
 use crate::paint::{self, Colour};
+use crate::say::one_line;
 use std::io::IsTerminal;
 
 /// A column.
@@ -14,7 +15,7 @@ pub struct Column {
     pub rank: u8,
 }
 
-/// A cell.
+/// A cell: one line, whatever its words hold.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
     text: String,
@@ -24,12 +25,12 @@ pub struct Cell {
 impl Cell {
     /// Text in the usual colour.
     pub fn plain(text: impl ToString) -> Self {
-        Self { text: text.to_string(), colour: None }
+        Self { text: one_line(&text.to_string()), colour: None }
     }
 
     /// Text in a colour, where colours are wanted.
     pub fn coloured(text: impl ToString, colour: Colour) -> Self {
-        Self { text: text.to_string(), colour: Some(colour) }
+        Self { colour: Some(colour), ..Self::plain(text) }
     }
 
     /// A number, or `-` where there is none to tell.

@@ -6,23 +6,34 @@ use crate::name;
 use crate::participant::{self, Participant};
 use crate::progress;
 use crate::say::{self, say};
-use crate::send::fields;
+use crate::send::{error_of, fields, fields_of};
 use crate::settings::change;
 use crate::throwaway::Throwaway;
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
+use workitem::entries::Entries;
 
 /// The fields of the workitem, in a participant's folder.
 const SAMPLE: &str = "sample.json";
 /// A unit test has no limit of ours: ^C ends it.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// What came of it. The schema stands in docs/reference/json.md.
+#[derive(Serialize)]
+struct Tested<'a> {
+    participant: &'a str,
+    unit_tests: bool,
+    reply: Option<Box<RawValue>>,
+    passed: bool,
+}
 
 /// Tests a participant. Exit code 1 when a test fails, or the workitem does.
 pub fn run(tree: &Tree, args: &Test, json: bool) -> Outcome {
@@ -37,9 +48,8 @@ pub fn run(tree: &Tree, args: &Test, json: bool) -> Outcome {
     };
     let good = units && reply.as_ref().is_some_and(|(good, _)| *good);
     if json {
-        let reply = reply.map(|(_, reply)| reply);
-        let result =
-            json!({ "participant": participant.name, "unit_tests": units, "reply": reply, "passed": good });
+        let reply = reply.and_then(|(_, reply)| reply);
+        let result = Tested { participant: &participant.name, unit_tests: units, reply, passed: good };
         say::json(&result).map_err(cannot("write", "the result"))?;
     }
     say!("{}: {}", participant.name, if good { "all is well" } else { "something failed" });
@@ -48,7 +58,7 @@ pub fn run(tree: &Tree, args: &Test, json: bool) -> Outcome {
 
 /// Runs every `test*` file of the folder: Python, or executable. True when all are good.
 fn unit_tests(tree: &Tree, participant: &Participant) -> Result<bool, Trouble> {
-    let mut tests = vec![];
+    let (mut tests, mut closed) = (vec![], None);
     for entry in fs::read_dir(&participant.dir).map_err(cannot("read", participant.dir.display()))? {
         let path = entry.map_err(cannot("read", participant.dir.display()))?.path();
         let executable =
@@ -56,11 +66,15 @@ fn unit_tests(tree: &Tree, participant: &Participant) -> Result<bool, Trouble> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with("test") && (name.ends_with(".py") || executable) {
             tests.push((name, path));
+        } else if name.starts_with("test") && path.is_file() {
+            closed = Some(name);
         }
     }
     tests.sort();
-    if tests.is_empty() {
-        say!("{} has no unit tests (a file test_{0}.py, or an executable one)", participant.name);
+    match closed {
+        _ if !tests.is_empty() => {}
+        Some(file) => say!("{} has no unit tests: {file} is neither Python nor executable", participant.name),
+        None => say!("{} has no unit tests (a file test_{0}.py, or an executable one)", participant.name),
     }
     let settings = participant::settings(tree, &participant.dir)?;
     let python = settings.map_or_else(|| "python3".to_owned(), |(settings, _)| settings.python);
@@ -71,7 +85,9 @@ fn unit_tests(tree: &Tree, participant: &Participant) -> Result<bool, Trouble> {
             command.arg(&path).env("PYTHONDONTWRITEBYTECODE", "1");
         }
         command.current_dir(&participant.dir).env("PATH", path_with_ours());
-        let done = child::run(&mut command, &name, FOR_EVER)?;
+        let program = command.get_program().display().to_string();
+        let what = if name.ends_with(".py") { format!("{name} with {program}") } else { name.clone() };
+        let done = child::run(&mut command, &what, FOR_EVER)?;
         let passed = done.status.is_some_and(|status| status.success());
         say!("{name}: {}", if passed { "good" } else { "FAILED" });
         if !passed {
@@ -92,18 +108,26 @@ pub fn path_with_ours() -> std::ffi::OsString {
     path
 }
 
-/// Runs `skynet`, which must succeed; a failure is told with what it said.
-fn must(home: &Throwaway, words: &[&str]) -> Result<(), Trouble> {
+/// Runs `skynet`, which must succeed; a failure is told with what it said, but for advice about what is thrown away.
+fn must(home: &Throwaway, words: &[&str], else_told: &str) -> Result<(), Trouble> {
     let done = home.skynet(words)?;
     if done.status.success() {
         return Ok(());
     }
-    print_indented(&done);
-    Err(Trouble::Failed(format!("skynet {} failed in the throw-away home (see above)", words.join(" "))))
+    let folder = home.folder.to_string_lossy();
+    for line in String::from_utf8_lossy(&done.stderr).lines() {
+        let of_the_home = line.contains(&*folder);
+        indented(line.split_once("; ").filter(|_| of_the_home).map_or(line, |(what, _)| what));
+    }
+    Err(Trouble::Failed(format!("{else_told} (see above)")))
 }
 
-/// Sends one workitem; true and the reply when it was answered without an error.
-fn workitem(tree: &Tree, participant: &Participant, args: &Test) -> Result<(bool, Value), Trouble> {
+/// Sends one workitem; true when it was answered without an error, and the reply if there is one.
+fn workitem(
+    tree: &Tree,
+    participant: &Participant,
+    args: &Test,
+) -> Result<(bool, Option<Box<RawValue>>), Trouble> {
     let sample = participant.dir.join(SAMPLE);
     let file = args.fields_json.clone().or_else(|| Some(sample).filter(|sample| sample.exists()));
     let fields = fields::gather(file.as_deref(), &args.fields)?;
@@ -112,43 +136,44 @@ fn workitem(tree: &Tree, participant: &Participant, args: &Test) -> Result<(bool
     say!("one workitem through a throw-away home …");
     take_over_settings(tree, &home.home())?;
     take_over_variables(tree, &home.home(), &participant.name)?;
-    must(&home, &["local", "up", "--broker", "embedded"])?;
+    must(&home, &["local", "up", "--broker", "embedded"], "the throw-away home does not start")?;
     let dir = participant.dir.to_string_lossy().into_owned();
-    must(&home, &["enable", &dir])?;
+    must(&home, &["enable", &dir], &format!("{} does not run in the throw-away home", participant.name))?;
     let queue =
         participant::settings(tree, &participant.dir)?.map_or(participant.name.clone(), |(s, _)| s.queue);
     let file = home.folder.join("fields.json");
-    let text = Value::Object(fields).to_string();
     fs::File::create(&file)
-        .and_then(|mut f| f.write_all(text.as_bytes()))
+        .and_then(|mut f| f.write_all(fields.get().as_bytes()))
         .map_err(cannot("write", file.display()))?;
     let file = file.to_string_lossy().into_owned();
     let timeout = format!("{}ms", args.timeout.as_millis());
     let sent =
         home.skynet(&["send", &queue, "--fields-json", &file, "--wait", "--timeout", &timeout, "--json"])?;
-    let reply: Value = serde_json::from_slice(&sent.stdout).unwrap_or(Value::Null);
-    tell(&text, &reply, &sent);
+    let reply = RawValue::from_string(String::from_utf8_lossy(&sent.stdout).into_owned()).ok();
+    tell(&fields, reply.as_deref(), &sent);
     if !sent.status.success() {
         say!("its log:");
-        print_indented(&home.skynet(&["log", name::participant(&participant.name)])?);
+        let log = home.skynet(&["log", name::participant(&participant.name)])?;
+        for text in [&log.stdout, &log.stderr] {
+            indented(&without_place(&String::from_utf8_lossy(text), &home.folder));
+        }
     }
     Ok((sent.status.success(), reply))
 }
 
-fn tell(sent: &str, reply: &Value, done: &Output) {
-    let object = |value: &Value| value.as_object().cloned().unwrap_or_default();
-    let before = object(&serde_json::from_str(sent).unwrap_or(Value::Null));
-    let mut after = object(&reply["fields"]);
-    // What sending adds is no work of the participant.
-    for key in ["params", "dispatched_at"] {
-        // The order of the others stays.
-        after.shift_remove(key);
+fn tell(sent: &RawValue, reply: Option<&RawValue>, done: &Output) {
+    let reply = reply.and_then(|reply| Entries::read(reply.get()).ok()).unwrap_or_default();
+    let mut before = Entries::read(sent.get()).unwrap_or_default();
+    let mut after = fields_of(&reply);
+    for fields in [&mut before, &mut after] {
+        // What sending adds is no work of the participant.
+        fields.0.retain(|(key, _)| !["params", "dispatched_at"].contains(&key.as_str()));
     }
     fields::changes(&before, &after).iter().for_each(|change| say!("  {change}"));
-    match &reply["error"] {
-        Value::Null if done.status.success() => say!("workitem: good"),
-        Value::Null => print_indented(done),
-        error => say!("workitem: FAILED: {}", error["message"].as_str().unwrap_or_default()),
+    match error_of(&reply) {
+        None if done.status.success() => say!("workitem: good"),
+        None => print_indented(done),
+        Some(error) => say!("workitem: FAILED: {error}"),
     }
 }
 
@@ -181,6 +206,13 @@ fn take_over_variables(tree: &Tree, home: &Path, name: &str) -> Result<(), Troub
     Ok(())
 }
 
+/// A log that does not say where things were kept that are thrown away.
+fn without_place(log: &str, folder: &Path) -> String {
+    let kept = format!("; kept in {}", folder.display());
+    let one = |line: &str| line.split_once(&kept).map_or(line, |(what, _)| what).to_owned() + "\n";
+    log.lines().map(one).collect()
+}
+
 fn print_indented(done: &Output) {
     for text in [&done.stdout, &done.stderr] {
         indented(&String::from_utf8_lossy(text));
@@ -189,4 +221,18 @@ fn print_indented(done: &Output) {
 
 fn indented(text: &str) {
     text.lines().for_each(|line| say!("  {line}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_does_not_name_what_is_thrown_away() {
+        let log =
+            "1 ERROR a w: KeyError: 'x'; kept in /tmp/t-1/home/participants/a/failed/w\n2  INFO a: stopped\n";
+        let told = "1 ERROR a w: KeyError: 'x'\n2  INFO a: stopped\n";
+        assert_eq!(without_place(log, Path::new("/tmp/t-1")), told);
+        assert_eq!(without_place(log, Path::new("/tmp/t-2")), log);
+    }
 }

@@ -32,8 +32,9 @@ impl Throwaway {
     /// What making it reports.
     pub fn new() -> Result<Self, Trouble> {
         let waiting = Waiting::at_most(FOR_EVER).with_signals();
-        let folder =
-            mkdtemp(&std::env::temp_dir().join("skynet-test-XXXXXX")).map_err(cannot("make", "a folder"))?;
+        let temporary = std::env::temp_dir();
+        let folder = mkdtemp(&temporary.join("skynet-test-XXXXXX"))
+            .map_err(cannot("make", format!("a folder in {}", temporary.display())))?;
         // When root tests, the handler runs as another user, who must get through.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))
             .map_err(cannot("make", folder.display()))?;

@@ -35,7 +35,10 @@ pub fn run(tree: &Tree, args: &Args, json: bool) -> Outcome {
         if let Err(why) = from_history(&name, &state, &args.wfid, &mut events) {
             history::not_read(&state, &why);
         }
-        events.extend(from_failed(&name, &state, &args.wfid)?);
+        match from_failed(&name, &state, &args.wfid) {
+            Ok(kept) => events.extend(kept),
+            Err(trouble) => complain!("{trouble}"),
+        }
         events.extend(from_live(&name, &state, &args.wfid));
     }
     let wanted = Wanted::new(Some(&args.wfid), None, None).map_err(Trouble::Usage)?;
@@ -114,7 +117,7 @@ fn print(events: &[Event]) {
             _ => Colour::Odd,
         };
         let what = paint::paint(colours, colour, format!("{:9}", event.what));
-        let text = event.text.replace(char::is_control, " ");
+        let text = say::one_line(&event.text);
         say!("{} {:width$}  {what}  {text}", iso(moment::time(event.time)), event.participant);
     }
 }

@@ -42,7 +42,10 @@ impl From<air::line::LineError> for Trouble {
 
 impl From<config::ConfigError> for Trouble {
     fn from(e: config::ConfigError) -> Self {
-        Self::Failed(e.to_string())
+        match e {
+            config::ConfigError::Read { file, error } => cannot("read", file.display())(error),
+            other => Self::Failed(other.to_string()),
+        }
     }
 }
 
@@ -51,6 +54,11 @@ pub fn cannot<E: Display>(verb: &str, object: impl Display) -> impl FnOnce(E) ->
     move |reason| {
         let reason = reason.to_string();
         let reason = reason.split(" (os error").next().unwrap_or_default();
+        // Libraries put its name before it: ENOENT.
+        let is_name =
+            |word: &str| word.starts_with('E') && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        let reason =
+            reason.split_once(": ").filter(|(word, _)| is_name(word)).map_or(reason, |(_, rest)| rest);
         Trouble::System(format!("cannot {verb} {object}: {reason}"))
     }
 }

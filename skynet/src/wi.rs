@@ -40,7 +40,7 @@ pub fn run(tree: &Tree, wanted: &Wi, json: bool) -> Outcome {
     brokers::runtime()?.block_on(async {
         let progress = during(brokers::WAITED_FOR);
         let air = Air::connect(&brokers.urls, "skynet wi", &brokers.tls).await;
-        let air = air.map_err(|e| Trouble::System(e.to_string()))?;
+        let air = air.map_err(|e| brokers::away(tree, &e))?;
         let caller = Caller::over(air).await.map_err(|e| Trouble::System(e.to_string()))?;
         drop(progress);
         match wanted {

@@ -24,6 +24,8 @@ pub mod history;
 pub mod journal;
 pub mod lines;
 pub mod live;
+#[cfg(test)]
+mod locks;
 pub mod machine_id;
 pub mod moment;
 

@@ -9,8 +9,9 @@
 //! reason for a handler's print to fail.
 
 use crate::moment::{self, Micros};
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, TryLockError};
 
@@ -22,6 +23,8 @@ const LONGEST: usize = 4 << 10;
 const LINES: usize = 200;
 /// Of a fault, so many bytes.
 const FAULT: usize = 32 << 10;
+/// The clock that stamps files may lag behind by so much, and more.
+const COARSE: Micros = 100_000;
 /// The files of so many processes that have ended are kept for the next ones.
 const PROCESSES: usize = 16;
 
@@ -99,6 +102,10 @@ impl Lines {
 
     /// What was said of the fault that ended a process that was given something at that time; empty where none did.
     pub fn fault(&self, pid: u32, given: Micros) -> String {
+        // A process may have outlived a fault of before.
+        if self.ended(pid, given).is_none_or(|ended| ended < given - COARSE) {
+            return String::new();
+        }
         let process = self.process(pid, given);
         let text = process.and_then(|process| fs::read(self.path(&process, "fault")).ok());
         let mut text = text.unwrap_or_default();
@@ -120,6 +127,13 @@ impl Lines {
     pub fn fault_file(&self) -> io::Result<File> {
         fs::create_dir_all(&self.dir)?;
         File::options().read(true).write(true).create_new(true).open(self.path(&self.process, "fault"))
+    }
+
+    /// Says of a fault of our own, which may end this process.
+    pub fn say_fault(&self, text: &str) {
+        let file = File::options().append(true).create(true).open(self.path(&self.process, "fault"));
+        // It is in the log all the same.
+        let _ = file.and_then(|mut file| writeln!(file, "{text}"));
     }
 
     /// The end in order: nobody will ask for the lines of this process.
@@ -165,6 +179,8 @@ impl Open {
             // Appended to by children that a handler forked, too. What is in it is of an earlier time.
             let file = File::options().append(true).create(true).open(path)?;
             file.set_len(0)?;
+            // Whatever umask the handler has, on whose thread this is.
+            file.set_permissions(Permissions::from_mode(0o644))?;
             (self.file, self.grown, self.number) = (Some(file), 0, 1 - self.number);
         }
         let Some(file) = &mut self.file else { return Ok(()) };
@@ -272,6 +288,8 @@ mod tests {
         // The one that had the pid then.
         assert_eq!((lines.fault(PID, 17).as_str(), lines.fault(PID, 99).as_str()), ("Fatal 17", "Fatal 19"));
         assert_eq!(lines.fault(PID, 3), "");
+        let later = moment::now() + 10_000_000;
+        assert_eq!(lines.fault(PID, later), "", "one of before, which it has outlived");
     }
 
     #[test]

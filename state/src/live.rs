@@ -6,8 +6,9 @@
 use crate::machine_id::Process;
 use crate::moment::Micros;
 use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 /// What an exo process does now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,13 +76,15 @@ pub struct LiveFile {
 impl LiveFile {
     /// The file of this process in a state folder, with `own` in it. Takes over from those of processes that have
     /// ended: they go once their counts stand in ours, which says whose they are, so that whoever is killed here loses
-    /// none and has none counted twice.
+    /// none and has none counted twice. One process at a time: others that start meanwhile wait.
     ///
     /// # Errors
     /// When the folder cannot be made.
     pub fn open(state: &Path, own: &Live) -> io::Result<Self> {
         let dir = state.join("live");
         fs::create_dir_all(&dir)?;
+        let turn = File::open(&dir)?;
+        turn.lock()?;
         let pid = std::process::id();
         let (path, new) = (dir.join(format!("{pid}.json")), dir.join(format!(".{pid}.json")));
         let mut file = Self { path, new, before: (0, 0) };
@@ -91,29 +94,19 @@ impl LiveFile {
             |live: &Live| live.took.iter().filter(|p| **p != live.process).cloned().collect::<Vec<_>>();
         let taken: Vec<_> = all.iter().flat_map(|(_, live)| others(live)).collect();
         let over: Vec<_> = all.into_iter().filter(|(_, live)| live.is_over()).collect();
-        let is_ours = |live: &Live| !taken.contains(&live.process);
-        for (_, live) in over.iter().filter(|(_, live)| is_ours(live)) {
+        for (_, live) in over.iter().filter(|(_, live)| !taken.contains(&live.process)) {
             file.before = (file.before.0 + live.done, file.before.1 + live.failed);
         }
         let took: Vec<_> = over.iter().map(|(_, live)| live.process.clone()).collect();
-        let counted = |file: &Self| {
-            let (done, failed) = file.before;
-            Live { done, failed, took: took.clone(), ..own.clone() }
-        };
-        if file.write(&counted(&file)).is_err() {
+        let (done, failed) = file.before;
+        if file.write(&Live { done, failed, took, ..own.clone() }).is_err() {
             // A full disk: theirs stay, for the next that starts.
             file.before = (0, 0);
             return Ok(file);
         }
-        let all = file.before;
-        for (path, live) in over.iter().filter(|(path, _)| *path != file.path) {
-            // Another that starts at the same time may have it already.
-            if fs::remove_file(path).is_err() && is_ours(live) {
-                file.before = (file.before.0 - live.done, file.before.1 - live.failed);
-            }
-        }
-        if file.before != all {
-            file.write(&counted(&file))?;
+        for (path, _) in over.iter().filter(|(path, _)| *path != file.path) {
+            // Whoever may rename here may remove, too.
+            let _ = fs::remove_file(path);
         }
         Ok(file)
     }
@@ -131,8 +124,15 @@ impl LiveFile {
     /// # Errors
     /// What writing reports.
     pub fn write(&self, live: &Live) -> io::Result<()> {
-        fs::write(&self.new, serde_json::to_vec(live)?)?;
-        fs::rename(&self.new, &self.path)
+        let text = serde_json::to_vec(live)?;
+        loop {
+            fs::write(&self.new, &text)?;
+            match fs::rename(&self.new, &self.path) {
+                // One that starts has swept it away. Where the folder is gone, it cannot be made again either.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                renamed => return renamed,
+            }
+        }
     }
 }
 
@@ -204,5 +204,52 @@ mod tests {
         assert_eq!(LiveFile::open(state.path(), &own).unwrap().before, (5, 1));
         let left: Vec<_> = fs::read_dir(state.path().join("live")).unwrap().flatten().collect();
         assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn what_one_that_starts_sweeps_away_is_written_again() {
+        let state = tempfile::tempdir().unwrap();
+        let own = Live { process: Process::own(), ..Live::default() };
+        let file = LiveFile::open(state.path(), &own).unwrap();
+        let dir = state.path().join("live");
+        let other = LiveFile { path: dir.join("1.json"), new: dir.join(".1.json"), before: (0, 0) };
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    other.sweep(&dir);
+                }
+            });
+            let failed = (0..2000).find_map(|done| file.write(&Live { done, ..own.clone() }).err());
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(failed.is_none(), "{failed:?}");
+        });
+        fs::remove_dir_all(&dir).unwrap();
+        assert!(file.write(&own).is_err());
+    }
+
+    /// Of two that start at the same time the second finds what the first has left, however far it came.
+    #[test]
+    fn counts_are_taken_over_by_one_process_at_a_time() {
+        let state = tempfile::tempdir().unwrap();
+        let dir = state.path().join("live");
+        fs::create_dir(&dir).unwrap();
+        let gone = |started| Process { pid: 1, started, ..Process::own() };
+        let put = |file: &str, live: Live| {
+            fs::write(dir.join(file), serde_json::to_vec(&live).unwrap()).unwrap();
+        };
+        put("1.json", Live { process: gone(1), done: 3, ..Live::default() });
+        let turn = File::open(&dir).unwrap();
+        turn.lock().unwrap();
+        let folder = state.path().to_owned();
+        let second = std::thread::spawn(move || {
+            let own = Live { process: Process::own(), ..Live::default() };
+            LiveFile::open(&folder, &own).unwrap().before
+        });
+        crate::locks::wait_until_somebody_waits_for(&dir, || second.is_finished());
+        put("2.json", Live { process: gone(2), done: 4, ..Live::default() });
+        fs::remove_file(dir.join("1.json")).unwrap();
+        drop(turn);
+        assert_eq!(second.join().unwrap(), (4, 0));
     }
 }

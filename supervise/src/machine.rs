@@ -205,9 +205,9 @@ pub struct Machine {
     /// Something was told, and that it is well again was not.
     unwell: bool,
     /// `./start` has done its work, and `./stop` has not undone it.
-    prepared: bool,
-    /// An operator has sent the child a signal that ends services.
-    asked: bool,
+    pub prepared: bool,
+    /// The last signal that ends services which an operator has sent the child.
+    asked: Option<Signal>,
     /// The next start is one that nobody asked for: it has ended by itself.
     pub again: bool,
     last_start: Option<Moment>,
@@ -231,7 +231,7 @@ impl Machine {
             told: Trouble::Recovered,
             unwell: false,
             prepared: false,
-            asked: false,
+            asked: None,
             again: false,
             last_start: None,
             chance: chance | 1,
@@ -334,7 +334,7 @@ impl Machine {
             State::Starting(Stage::Preparing { pid: none @ None, .. }) => *none = Some(pid),
             State::Starting(Stage::Launching) => {
                 self.last_start = Some(now);
-                self.asked = false;
+                self.asked = None;
                 self.state = State::Up { pid, since: now, paused: false, ready: false };
             }
             State::Finishing { script, pid: none @ None, kill_at, .. } => {

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         say(b"supervise: usage: supervise dir");
         return ExitCode::from(100);
     };
-    match supervisor::Supervisor::open(dir).and_then(|opened| opened.map_or(Ok(()), |mine| mine.run())) {
+    match supervisor::Supervisor::open(dir).and_then(supervisor::Supervisor::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
             say(&[b"supervise: fatal: ", fatal.0.as_slice()].concat());

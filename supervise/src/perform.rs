@@ -8,7 +8,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 use servicedir::names;
 use servicedir::policy::RESOURCES;
-use servicedir::station::Unwritten;
+use servicedir::station::{Station, Unwritten};
 use servicedir::status::{self, More, Status};
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
@@ -55,9 +55,8 @@ impl Supervisor {
         if self.is_absent(script) {
             return Event::Absent;
         }
-        let pipe = self.notification_pipe(script);
+        let (read, write) = self.notification_pipe(script).unzip();
         let policy = &self.settings.policy;
-        let (read, write) = pipe.unzip();
         let (words, environment) =
             (words(script, self.last_exit, &self.dir), variables(policy.ready, &write));
         let words: Vec<&CStr> = words.iter().map(CString::as_c_str).collect();
@@ -72,23 +71,18 @@ impl Supervisor {
             descriptors: &descriptors,
             limits: &limits,
         };
-        let since = if script == Script::Run { Tai64n::now() } else { self.since };
-        let mut status = Status { since, ..self.status() };
+        let (mut newborn, mut identity) = (self.newborn(script), None);
+        // Without /proc there is no boot id either, and nothing that could be adopted.
         let boot_id = self.own.map(|own| own.boot_id);
-        let who =
-            |pid, start_time: Option<u64>| Some(Identity { pid, start_time: start_time?, boot_id: boot_id? });
         let mut recorded = Ok(());
+        self.station.unmark();
         let station = &self.station;
-        let group = policy.stop.group;
-        let restarts = self.restarts.saturating_add(u32::from(script == Script::Run && self.machine.again));
-        let limit = policy.finish_limit.filter(|_| matches!(script, Script::Finish | Script::Stop));
-        let kill_at = limit.map(|limit| self.now() + limit);
         let launched = launch.start(&mut |pid, start_time| {
-            // Without /proc there is no boot id either, and nothing that could be adopted.
-            let start_time = if boot_id.is_some() { Some(start_time?) } else { None };
-            newborn(&mut status, script, pid, who(pid, start_time), group, restarts);
-            status.more.iter_mut().for_each(|more| more.kill_at = kill_at);
-            recorded = station.write_status(&status);
+            if let Some(boot_id) = boot_id {
+                identity = Some(Identity { pid, start_time: start_time?, boot_id });
+            }
+            put_name(&mut newborn, script, pid, identity);
+            recorded = station.write_status(&newborn);
             recorded.as_ref().map_or_else(Unwritten::nowhere, |()| Ok(()))
         });
         let launched = match launched {
@@ -107,18 +101,37 @@ impl Supervisor {
             );
             return Event::NotLaunched;
         }
-        let identity = who(launched.pid, launched.start_time);
-        self.child = Some(Child::own(identity, launched.pid, group));
+        self.child = Some(Child::own(identity, launched.pid, self.settings.policy.stop.group));
         self.ready = read;
         if script == Script::Run {
-            self.since = since;
+            self.since = newborn.since;
             self.ready_since = None;
-            self.restarts = restarts;
+            self.restarts = newborn.more.map_or(0, |more| more.restarts);
         }
         if let Some((step, errno)) = launched.failed {
             self.complain(script, step, errno);
         }
         Event::Launched { pid: launched.pid }
+    }
+
+    /// The status of a child that is about to be born, but for its pid.
+    fn newborn(&self, script: Script) -> Status {
+        let mut status = self.status();
+        let Some(more) = &mut status.more else { return status };
+        (more.group, more.adopted, more.ready) = (self.settings.policy.stop.group, false, None);
+        match script {
+            Script::Start => {}
+            Script::Run => {
+                status.since = Tai64n::now();
+                more.state = status::State::Up;
+                more.restarts = self.restarts.saturating_add(u32::from(self.machine.again));
+            }
+            Script::Finish | Script::Stop => {
+                more.kill_at = self.settings.policy.finish_limit.map(|limit| self.now() + limit);
+                more.prepared &= script != Script::Stop;
+            }
+        }
+        status
     }
 
     /// Scripts run where they are there and executable. `./run` is always tried, unless `./start` was all.
@@ -192,8 +205,24 @@ impl Supervisor {
         if matches!(self.machine.state, State::Up { ready: true, .. }) && self.ready_since.is_none() {
             self.ready_since = Some(Tai64n::now());
         }
-        let result = self.station.write_status(&self.status());
+        self.station.unmark();
+        let status = self.status();
+        let mut result = self.station.write_status(&status);
+        // Not on the way out: whoever told us to exit may be about to remove the whole directory.
+        let gone = || !self.machine.leaving && !fs::exists(names::SUPERVISE).unwrap_or(true);
+        if result.is_err() && gone() && self.rebuild_station() {
+            result = self.station.write_status(&status);
+        }
         self.recorded(result);
+    }
+
+    /// Makes `supervise/` anew, with all that is in it: somebody has removed it, and without it nobody can say anything
+    /// to us, nor would the next supervise know of us.
+    fn rebuild_station(&mut self) -> bool {
+        let Ok(station) = Station::open(self.own.as_ref()) else { return false };
+        self.station = station;
+        self.warn(&[&self.dir, b"/supervise was removed: making it anew".as_slice()].concat());
+        true
     }
 
     fn recorded(&mut self, result: Result<(), Unwritten>) {
@@ -236,6 +265,7 @@ impl Supervisor {
                 starts_at: until,
                 identity: self.child.as_ref().and_then(|child| child.identity),
                 group: self.child.as_ref().is_some_and(|child| child.group),
+                prepared: self.machine.prepared,
                 script: self.machine.pid().filter(|_| pid.is_none()),
                 supervise: self.own,
                 kill_at: self.machine.kill_at(),
@@ -244,14 +274,12 @@ impl Supervisor {
     }
 }
 
-/// The status of a child that is about to execute, written by itself.
-fn newborn(status: &mut Status, script: Script, pid: i32, who: Option<Identity>, group: bool, restarts: u32) {
-    let Some(more) = &mut status.more else { return };
-    (more.identity, more.group, more.adopted, more.ready) = (who, group, false, None);
+/// Says who the newborn child is. It does so itself, in our memory.
+fn put_name(newborn: &mut Status, script: Script, pid: i32, identity: Option<Identity>) {
+    let Some(more) = &mut newborn.more else { return };
+    more.identity = identity;
     match script {
-        Script::Run => {
-            (status.pid, more.state, more.restarts) = (Some(pid), status::State::Up, restarts);
-        }
+        Script::Run => newborn.pid = Some(pid),
         Script::Start | Script::Finish | Script::Stop => more.script = Some(pid),
     }
 }

@@ -8,7 +8,7 @@ use crate::saying::Saying;
 use crate::settings::{self, Reading, Settings};
 use nix::poll::{PollFd, PollFlags, poll};
 use servicedir::control::Command;
-use servicedir::errand::{self, Errand};
+use servicedir::errand::{self, Errand, Id};
 use servicedir::names;
 use servicedir::station::{Station, Trouble};
 use servicedir::status::{self, Want};
@@ -62,12 +62,14 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Goes to `dir`, takes it, and adopts its service if that outlived an earlier supervise. `None` where the
-    /// svscan that started us has died before that: the next one cannot know of us.
-    pub fn open(dir: &OsStr) -> Result<Option<Self>, Fatal> {
+    /// Goes to `dir`, takes it, and adopts its service if that outlived an earlier supervise.
+    pub fn open(dir: &OsStr) -> Result<Self, Fatal> {
         let name = dir.as_bytes();
         let fatal = |verb: &str, file: &str, e: &io::Error| Fatal(sentence(name, verb, file, Words(e)));
-        std::env::set_current_dir(dir).map_err(|e| fatal("chdir to", "", &e))?;
+        let errand = std::env::var_os(errand::VARIABLE).and_then(|value| Errand::parse(&value));
+        std::env::set_current_dir(dir)
+            .and_then(|()| must_be_home(errand))
+            .map_err(|e| fatal("chdir to", "", &e))?;
         let awake =
             Awake::by(&[Signal::SIGCHLD, Signal::SIGTERM]).map_err(|e| fatal("catch signals for", "", &e))?;
         let down = match std::fs::metadata(names::DOWN) {
@@ -76,18 +78,7 @@ impl Supervisor {
             Err(e) => return Err(fatal("stat", names::DOWN, &e)),
         };
         let own = Identity::own().ok();
-        let errand = std::env::var_os(errand::VARIABLE).and_then(|value| Errand::parse(&value));
-        let left_alone = || errand.is_some_and(|errand| !errand.svscan_lives());
-        // Before the lock is taken, which the next svscan's supervise may be about to do; and again with it in hand, or
-        // where that one has it.
-        if left_alone() {
-            return Ok(None);
-        }
-        let station = Station::open(own.as_ref());
-        if left_alone() {
-            return Ok(None);
-        }
-        let station = station.map_err(|t| Fatal(t.sentence(name)))?;
+        let station = Station::open(own.as_ref()).map_err(|t| Fatal(t.sentence(name)))?;
         unix::launch::hide_variable(errand::VARIABLE);
         let mut supervisor = Self {
             dir: name.to_vec(),
@@ -112,7 +103,7 @@ impl Supervisor {
             pair: errand.and_then(|errand| pair(errand.pipe?)),
         };
         supervisor.inherit();
-        Ok(Some(supervisor))
+        Ok(supervisor)
     }
 
     /// Goes on where an earlier supervise was killed: with its child, if that lives, and with what was wanted.
@@ -141,6 +132,7 @@ impl Supervisor {
                 }
             }
         }
+        self.machine.prepared |= more.prepared;
     }
 
     /// Reads the settings of a service that runs already.
@@ -367,6 +359,17 @@ impl Supervisor {
 /// Any number.
 fn chance() -> u32 {
     std::process::id().wrapping_mul(2_654_435_769) ^ unix::clock::monotonic().subsec_nanos()
+}
+
+/// A service that svscan meant may be called otherwise by now, and this be another one. (svscan sees to it itself for a
+/// logger, whose supervise it starts in the service's directory.)
+fn must_be_home(errand: Option<Errand>) -> io::Result<()> {
+    match errand.filter(|errand| !errand.is_for_logger()) {
+        Some(errand) if errand.service != Id::of(&std::fs::metadata(".")?) => {
+            Err(io::Error::other("it has just become another directory"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Both ends of the pair's pipe that this standard descriptor leads to. Without them all works, but the pipe

@@ -39,7 +39,7 @@ pub fn verbose(status: &Status, now: Now) -> String {
             add(format!("starts in {} seconds", left.as_secs()));
         }
         State::Up => match more.ready {
-            Some(ready) => add(format!("ready {} seconds", ready.age_at(now.wall).as_secs())),
+            Some(ready) => add(format!("ready {} seconds", ready.seconds_at(now.wall))),
             None => add("not ready".into()),
         },
         State::Failed => add("failed for good".into()),
@@ -81,7 +81,7 @@ pub fn json(name: &[u8], status: &Status, normally_up: bool, now: Now) -> String
     add("up", status.pid.is_some().to_string());
     add("pid", status.pid.map_or_else(null, |pid| pid.cast_unsigned().to_string()));
     add("since", unix_time(status.since));
-    add("seconds", status.since.age_at(now.wall).as_secs().to_string());
+    add("seconds", status.since.seconds_at(now.wall).to_string());
     add("normally_up", normally_up.to_string());
     add("paused", (status.paused && status.pid.is_some()).to_string());
     add(
@@ -156,13 +156,7 @@ mod tests {
             restarts: 3,
             last_exit: Some(Exit::Signal(9)),
             ready: Some(at(102)),
-            backoff_until: None,
-            starts_at: None,
-            identity: None,
-            group: false,
-            script: None,
-            supervise: None,
-            kill_at: None,
+            ..More::default()
         };
         Status { since: at(100), pid: Some(42), paused: false, want: Want::Up, more: Some(more) }
     }

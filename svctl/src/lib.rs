@@ -1,4 +1,11 @@
-//! What svc, svstat and svok share: options as daemontools reads them, and walking into service directories.
+//! What svc, svstat and svok (in `bin/`) do together or let others do.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`options`] | options as daemontools reads them |
+//! | [`visit`] | walking into service directories and back; output whose names may be any bytes |
+//! | [`waiting`] | `svc -w`: what becomes of a service |
+//! | [`describe`] | `svstat -v` and `--json` |
 #![forbid(unsafe_code)]
 
 pub mod describe;

@@ -5,14 +5,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 /// Where the program was started: relative names of directories count from here.
-pub struct Start {
-    place: File,
-    /// Whether the working directory may be another one now.
-    away: bool,
-}
+pub struct Start(File);
 
 impl Start {
     /// Remembers the working directory.
@@ -20,36 +15,17 @@ impl Start {
     /// # Errors
     /// What opening it reports.
     pub fn here() -> io::Result<Self> {
-        Ok(Self { place: File::open(".")?, away: false })
-    }
-
-    /// Goes to `dir`, wherever the program is now. An absolute name needs no way back before.
-    ///
-    /// # Errors
-    /// What going there reports.
-    pub fn go(&mut self, dir: &OsStr) -> io::Result<()> {
-        if self.away && Path::new(dir).is_relative() {
-            self.back()?;
-        }
-        std::env::set_current_dir(dir)?;
-        self.away = true;
-        Ok(())
-    }
-
-    fn back(&mut self) -> io::Result<()> {
-        fchdir(&self.place)?;
-        self.away = false;
-        Ok(())
+        File::open(".").map(Self)
     }
 
     /// Goes to `dir`, does `work` there and comes back.
     ///
     /// # Errors
-    /// What going to `dir` reports; then `work` was not done.
-    pub fn within<T>(&mut self, dir: &OsStr, work: impl FnOnce() -> T) -> io::Result<T> {
-        self.go(dir)?;
+    /// What going to `dir` and back reports; where it was going to `dir`, `work` was not done.
+    pub fn within<T>(&self, dir: &OsStr, work: impl FnOnce() -> T) -> io::Result<T> {
+        std::env::set_current_dir(dir)?;
         let result = work();
-        self.back()?;
+        fchdir(&self.0)?;
         Ok(result)
     }
 }

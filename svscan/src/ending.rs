@@ -1,6 +1,6 @@
 //! The orderly end, as it is carried out: tells the supervises, waits for them, and as PID 1 for all that is left.
 
-use crate::pair::child;
+use crate::pair::children;
 use crate::plan::{Event, Id, Moment, Part, Place, Supervise};
 use crate::scanner::{Scanner, Wish};
 use crate::shutdown::{Ending, LAST, Measure};
@@ -12,7 +12,6 @@ use nix::unistd::Pid;
 use servicedir::status::{Status, Want};
 use servicedir::{client, holder, names};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use unix::process::{self, Exit, Pidfd};
@@ -33,24 +32,18 @@ impl Scanner {
         self.look_at_all();
         self.pairs.clear();
         let up = self.services_up();
-        let mut unsaid = vec![];
-        for place in self.running() {
-            match place.1 {
-                Part::Main => self.say_to(place, STOP),
-                Part::Log => unsaid.push(place),
-            }
-        }
+        let mut untold = self.running();
         let patience = self.now() + PATIENCE;
         let mut hurry = false;
         while !self.plan.is_idle() {
             let now = self.now();
-            self.say_exit_to(&mut unsaid, now >= patience || hurry);
+            self.tell_to_end(&mut untold, now >= patience || hurry);
             let promised = if now < ending.deadline() { None } else { self.promised() };
             let (next, measure) = ending.step(now, hurry, promised);
             ending = next;
             match measure {
                 Measure::Wait => {
-                    let again = (!unsaid.is_empty()).then_some(now + NAP);
+                    let again = (!untold.is_empty()).then_some(now + NAP);
                     let looks = self.plan.next_look().into_iter().chain(again);
                     self.wait(looks.chain([ending.deadline()]).min());
                 }
@@ -124,7 +117,7 @@ impl Scanner {
     fn home(&self, place: Place) -> Option<PathBuf> {
         let Some(pid) = self.pid(place) else { return self.directory(place) };
         let home = PathBuf::from(format!("/proc/{pid}/cwd"));
-        let here = std::fs::metadata(&home).ok().map(|meta| Id { device: meta.dev(), inode: meta.ino() });
+        let here = std::fs::metadata(&home).ok().map(|meta| Id::of(&meta));
         let is_service = here == Some(place.0);
         (is_service == (place.1 == Part::Main)).then_some(home)
     }
@@ -136,23 +129,34 @@ impl Scanner {
         heard
     }
 
-    /// Sends letters to a supervise. One that has no ears yet has no child either: TERM ends it.
+    /// Sends letters to a supervise. One that has no ears even now is ended by TERM.
     fn say_to(&self, place: Place, letters: &[u8]) {
         if !self.hears(place, letters) {
             self.signal(place, Signal::SIGTERM);
         }
     }
 
-    /// Tells the supervises of loggers to exit when their loggers do, and leaves those that were just started for the next
-    /// time: one that exits before its logger runs takes with it what is in the pipe. The last time all are told.
-    fn say_exit_to(&self, unsaid: &mut Vec<Place>, last: bool) {
+    /// Tells the supervises to stop their services, and those of loggers to exit when their loggers do. Some are told the next
+    /// time: one that has no ears yet may be about to take over a service that runs; one that exits before its logger runs
+    /// takes with it what is in the pipe. The `last` time all are told but those that have not come to their directory.
+    fn tell_to_end(&self, untold: &mut Vec<Place>, last: bool) {
         let running = self.running();
-        unsaid.retain(|place| {
-            running.contains(place) && !(self.is_settled(*place) && self.hears(*place, EXIT))
+        untold.retain(|place| {
+            if !running.contains(place) {
+                return false;
+            }
+            let (letters, may_hear) = match place.1 {
+                Part::Main => (STOP, true),
+                Part::Log => (EXIT, self.is_settled(*place)),
+            };
+            let told = may_hear && self.hears(*place, letters);
+            let given_up = || last && (place.1 == Part::Log || self.home(*place).is_some());
+            if !told && given_up() {
+                self.say_to(*place, letters);
+                return false;
+            }
+            !told
         });
-        if last {
-            unsaid.drain(..).for_each(|place| self.say_to(place, EXIT));
-        }
     }
 
     /// Whether a supervise has started what it is to start, as far as that can be known.
@@ -165,7 +169,7 @@ impl Scanner {
 
     /// The last resort, for a supervise that does not hear: it is killed, and what it runs by its own record.
     fn kill_supervise(&self, place: Place) {
-        let child = self.home(place).and_then(|dir| child(&dir)).and_then(|who| Pidfd::of(&who).ok());
+        let child = self.home(place).and_then(|dir| children(&dir).find_map(|who| Pidfd::of(&who).ok()));
         self.signal(place, Signal::SIGKILL);
         // It may have ended meanwhile.
         let _ = child.map(|child| child.send(Signal::SIGKILL));

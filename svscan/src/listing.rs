@@ -6,7 +6,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirEntry};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// What a scan found.
@@ -57,7 +56,7 @@ fn look(
         Ok(_) => return Ok(None),
         Err(e) => return Err((name.to_owned(), e)),
     };
-    let id = Id { device: meta.dev(), inode: meta.ino() };
+    let id = Id::of(&meta);
     let log = match known(id) {
         true => false,
         false => {

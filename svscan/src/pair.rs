@@ -2,13 +2,14 @@
 //! it outlives them all but one; a new svscan regains it from whoever lives.
 
 use crate::plan::{Id, Part};
+use crate::starter::must_be;
 use nix::fcntl::OFlag;
 use servicedir::{client, holder, names};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use unix::fds;
 use unix::process::{Identity, Pidfd};
 
@@ -40,14 +41,14 @@ impl Pairs {
     /// has; else of a new one.
     ///
     /// # Errors
-    /// What opening it or making a pipe reports.
+    /// What looking at the directory, opening the pipe or making one reports.
     pub fn end(&mut self, id: Id, part: Part, witness: Option<Witness>, dir: &Path) -> io::Result<OwnedFd> {
         if let Some(pipe) = witness.and_then(|witness| witness.pipe()) {
             self.0.insert(id, pipe);
         }
         let pipe = match self.0.entry(id) {
             Entry::Occupied(held) => held.into_mut(),
-            Entry::Vacant(none) => none.insert(match from_processes(dir) {
+            Entry::Vacant(none) => none.insert(match from_processes(id, dir)? {
                 Some(pipe) => pipe,
                 None => fds::whole_pipe(fds::pipe()?.1)?,
             }),
@@ -93,19 +94,51 @@ impl Witness<'_> {
 
 /// The pipe that somebody of a pair still has: a supervise, the service or its logger, as far as their records are to
 /// be believed.
-fn from_processes(dir: &Path) -> Option<OwnedFd> {
-    [(Part::Main, dir.to_owned()), (Part::Log, dir.join(names::LOG))].into_iter().find_map(|(part, dir)| {
-        [holder::recorded(&dir), child(&dir)].into_iter().flatten().find_map(|who| {
+///
+/// # Errors
+/// What opening the directory reports, and `NotFound` where it is called otherwise by now: it is not that there is nobody
+/// then.
+fn from_processes(id: Id, dir: &Path) -> io::Result<Option<OwnedFd>> {
+    let open = fds::directory(dir)?;
+    // Whatever it is called from now on.
+    let dir = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+    must_be(id, &dir)?;
+    let parts = [(Part::Main, dir.clone()), (Part::Log, dir.join(names::LOG))];
+    Ok(parts.into_iter().find_map(|(part, dir)| {
+        holder::recorded(&dir).into_iter().chain(children(&dir)).find_map(|who| {
             let pidfd = Pidfd::of(&who).ok()?;
             Witness { part, pid: who.pid, pidfd: Some(&pidfd) }.pipe()
         })
-    })
+    }))
 }
 
-/// The process that runs in a directory by its status.
-pub fn child(dir: &Path) -> Option<Identity> {
-    holder::is_ours(dir, &[".", names::SUPERVISE, names::STATUS])
-        .then(|| client::status(dir).ok())??
-        .more?
-        .identity
+/// The process that runs in a directory: by the status that was kept where there was no room for it, or by the one in its
+/// place. One of them may be of an earlier process.
+pub fn children(dir: &Path) -> impl Iterator<Item = Identity> {
+    let in_place = holder::is_ours(dir, &[".", names::SUPERVISE, names::STATUS]);
+    let in_place = in_place.then(|| client::status(dir).ok()).flatten();
+    holder::kept(dir).into_iter().chain(in_place).filter_map(|status| status.more?.identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn no_pipe_is_made_for_a_directory_that_is_called_otherwise_by_now() {
+        let scan = tempfile::tempdir().unwrap();
+        let service = scan.path().join("service");
+        let mut pairs = Pairs::default();
+        fs::create_dir(&service).unwrap();
+        let id = Id::of(&fs::metadata(&service).unwrap());
+        fs::rename(&service, scan.path().join("other")).unwrap();
+        let mut end = || pairs.end(id, Part::Main, None, &service);
+        assert_eq!(end().unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::create_dir(&service).unwrap();
+        assert_eq!(end().unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::remove_dir(&service).unwrap();
+        fs::rename(scan.path().join("other"), &service).unwrap();
+        assert!(end().is_ok());
+    }
 }

@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::time::Duration;
 
+pub use servicedir::errand::Id;
+
 /// A point of the monotonic clock.
 pub type Moment = Duration;
 
@@ -26,15 +28,6 @@ pub const SCAN: Duration = Duration::from_secs(5);
 pub const LONGEST: Duration = Duration::from_secs(60);
 /// The first look at a supervise whose end nobody announces; each further one waits twice as long, up to [`SCAN`].
 const LOOK: Duration = Duration::from_millis(50);
-
-/// What a service is known by, whatever its name: device and inode of its directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id {
-    /// Device number.
-    pub device: u64,
-    /// Inode number.
-    pub inode: u64,
-}
 
 /// A service directory as a scan found it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,11 @@
 //! The loop: waits for a change, a signal, an end or a deadline; tells the plan; does what the plan says.
 
-use crate::found::{Found, Occupant, occupant};
+use crate::found::{Found, Occupant};
 use crate::listing;
 use crate::pair::{Pairs, Witness};
-use crate::plan::{Action, End, Event, Id, Moment, Notice, Part, Place, Plan, SCAN, SPACING, Supervise};
+use crate::plan::{
+    Action, End, Event, Id, Moment, Notice, Part, Place, Plan, SCAN, SPACING, Service, Supervise,
+};
 use crate::starter::{Starter, directory};
 use crate::warnings::Warnings;
 use crate::watch::Watch;
@@ -63,7 +65,7 @@ impl Scanner {
             signals: SignalPipe::new(&signals)?,
             watch: None,
             plan: Plan::default(),
-            found: Found::default(),
+            found: Found::left_behind(),
             pairs: Pairs::default(),
             starter: Starter::new()?,
             warnings: Warnings::default(),
@@ -257,6 +259,7 @@ impl Scanner {
 
     /// Starts the supervise of a place unless one runs there.
     fn start(&mut self, now: Moment, place: Place) -> Event {
+        self.regain_what_was_left(place.0);
         if let Some(busy) = self.look(place) {
             self.has_come_up(place);
             return busy;
@@ -280,10 +283,20 @@ impl Scanner {
         }
     }
 
+    /// Before anybody else is asked: of what has not come to take its lock nobody else knows.
+    fn regain_what_was_left(&mut self, id: Id) {
+        let parts = self.plan.service(id).filter(|service| service.has_log()).map(Service::parts);
+        for (part, _) in parts.into_iter().flatten() {
+            if let Some((who, pidfd)) = self.found.left((id, part)) {
+                self.pairs.regain(id, Witness { part, pid: who.pid, pidfd: Some(&pidfd) });
+            }
+        }
+    }
+
     /// Looks whether somebody else's supervise runs in a place.
     pub(crate) fn look(&mut self, place: Place) -> Option<Event> {
-        let name = &self.plan.service(place.0)?.name;
-        let notice = match occupant(&directory(name, place.1)) {
+        let dir = directory(&self.plan.service(place.0)?.name, place.1);
+        let notice = match self.found.occupant(place, &dir) {
             Occupant::Nobody => return None,
             Occupant::Unknown => Notice::Unannounced,
             Occupant::Known(who, pidfd) => {

@@ -2,7 +2,7 @@
 
 use crate::limits::OpenFiles;
 use crate::pair::descriptor;
-use crate::plan::{Moment, Part, Place};
+use crate::plan::{Id, Moment, Part, Place};
 use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
 use nix::sys::signal::SigSet;
@@ -10,13 +10,12 @@ use servicedir::errand::{self, Errand};
 use servicedir::{client, names};
 use std::collections::VecDeque;
 use std::ffi::{CString, OsStr};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use unix::process::Identity;
 
 /// So many supervises may be starting at once.
 const WINDOW: usize = 64;
@@ -27,7 +26,6 @@ const NAPS: (Duration, Duration) = (Duration::from_millis(2), Duration::from_mil
 
 /// What every supervise is started with.
 pub struct Starter {
-    myself: Identity,
     environment: Vec<CString>,
     attributes: PosixSpawnAttr,
     scan_directory: File,
@@ -39,7 +37,7 @@ impl Starter {
     /// Gets ready to start supervises from the working directory.
     ///
     /// # Errors
-    /// What looking at /proc or opening the directory reports.
+    /// What opening the directory reports.
     pub fn new() -> io::Result<Self> {
         let mut attributes = PosixSpawnAttr::init()?;
         // Default dispositions and an empty mask: what svscan ignores is no business of the services'.
@@ -53,7 +51,6 @@ impl Starter {
                 .ok()
         };
         Ok(Self {
-            myself: Identity::own()?,
             environment: environment.filter_map(entry).collect(),
             attributes,
             scan_directory: File::open(".")?,
@@ -89,7 +86,8 @@ impl Starter {
     /// Starts the supervise of a part of the service called `name`; `end` is the part's end of a pair's pipe.
     ///
     /// # Errors
-    /// What looking for supervise, chdir or the start of the process reports.
+    /// What looking for supervise, chdir or the start of the process reports; `NotFound` where the service is called
+    /// otherwise by now. (The supervise of the service itself sees to that.)
     pub fn start(
         &mut self,
         now: Moment,
@@ -97,27 +95,27 @@ impl Starter {
         name: &OsStr,
         end: Option<OwnedFd>,
     ) -> io::Result<i32> {
-        let part = place.1;
-        let pid = match part {
-            Part::Main => self.spawn(part, name, end.as_ref())?,
+        let pid = match place.1 {
+            Part::Main => self.spawn(place, name, end.as_ref())?,
             Part::Log => {
                 std::env::set_current_dir(name)?;
-                let started = self.spawn(part, OsStr::new(names::LOG), end.as_ref());
+                let started = must_be(place.0, Path::new("."))
+                    .and_then(|()| self.spawn(place, OsStr::new(names::LOG), end.as_ref()));
                 // Cannot fail: an open directory can be entered by whoever could before.
                 nix::unistd::fchdir(&self.scan_directory)?;
                 started?
             }
         };
-        self.starting.push_back((place, directory(name, part), now));
+        self.starting.push_back((place, directory(name, place.1), now));
         Ok(pid)
     }
 
-    fn spawn(&mut self, part: Part, argument: &OsStr, end: Option<&OwnedFd>) -> io::Result<i32> {
+    fn spawn(&mut self, (service, part): Place, argument: &OsStr, end: Option<&OwnedFd>) -> io::Result<i32> {
         let mut actions = PosixSpawnFileActions::init()?;
         if let Some(end) = end {
             actions.add_dup2(end.as_raw_fd(), descriptor(part))?;
         }
-        let errand = Errand::from(&self.myself, end.map(|_| descriptor(part)));
+        let errand = Errand { service, pipe: end.map(|_| descriptor(part)) };
         let errand = CString::new(format!("{}={}", errand::VARIABLE, errand.value()))?;
         let program = CString::new(names::SUPERVISE)?;
         let arguments = [program.clone(), CString::new(argument.as_bytes())?];
@@ -131,6 +129,17 @@ impl Starter {
             Err(Errno::UnknownErrno) => Err(io::Error::last_os_error()),
             Err(errno) => Err(errno.into()),
         }
+    }
+}
+
+/// Whether this is the directory of a service still, whose name another one may have by now.
+///
+/// # Errors
+/// `NotFound` where it is not; what looking at it reports.
+pub fn must_be(service: Id, dir: &Path) -> io::Result<()> {
+    match Id::of(&fs::metadata(dir)?) == service {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotFound.into()),
     }
 }
 

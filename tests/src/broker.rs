@@ -6,7 +6,9 @@ use crate::running::Running;
 use crate::sandbox::Sandbox;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A virtual host that belongs to one test alone, so that `ruote_workitems` is its own.
@@ -130,13 +132,20 @@ fn start(sandbox: &Sandbox, folder: &str, port: u16) -> Running {
     process
 }
 
-/// A port on the loopback that nobody listens on, given out once, and that the kernel gives to no connection: also
-/// not before it is listened on, nor while who did is away.
+/// A port on the loopback that nobody listens on, given out once as long as this process lives, and that neither `skynet
+/// local up` chooses nor the kernel gives to a connection: also not before it is listened on, nor while who did is away.
 pub fn free_port() -> u16 {
     static TRIED: AtomicU32 = AtomicU32::new(0);
-    let free = std::iter::repeat_with(|| {
+    let some = std::iter::repeat_with(|| {
         let n = std::process::id().wrapping_mul(7919).wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
-        12_000 + (n % 20_000) as u16
+        12_000 + (n % 8_000) as u16
     });
-    free.take(20_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
+    let free = |port: &u16| is_claimed(*port) && TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    some.take(8_000).find(free).expect("a free port")
+}
+
+/// Claims a port against the tests of other processes: by a name that goes with this one. False = it is another's.
+fn is_claimed(port: u16) -> bool {
+    let name = SocketAddr::from_abstract_name(format!("skynet-test-port-{port}")).unwrap();
+    UnixListener::bind_addr(&name).map(std::mem::forget).is_ok()
 }

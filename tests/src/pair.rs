@@ -56,10 +56,12 @@ impl<'a> Pair<'a> {
 
     /// The pipe as both ends see it: standard output of the service, standard input of the logger.
     pub fn pipe(&self) -> (PathBuf, PathBuf) {
-        let end = |pid: i32, number: i32| {
-            let found = Process::find(pid).unwrap().descriptors();
-            found.into_iter().find(|(descriptor, _)| *descriptor == number).unwrap().1
-        };
-        (end(self.service.wait_until_up(), 1), end(self.log.wait_until_up(), 0))
+        (self.end(self.service.wait_until_up(), 1), self.end(self.log.wait_until_up(), 0))
+    }
+
+    /// What a descriptor of a process leads to.
+    pub fn end(&self, pid: i32, number: i32) -> PathBuf {
+        let found = Process::find(pid).unwrap().descriptors();
+        found.into_iter().find(|(descriptor, _)| *descriptor == number).unwrap().1
     }
 }

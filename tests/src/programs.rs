@@ -13,14 +13,13 @@ impl Programs {
     /// What `make build` made: target/skynet/bin, or the folder that SKYNET_BIN names.
     pub fn ours() -> Self {
         let built = || crate::checkout().join("target/skynet/bin");
-        let bin = std::env::var_os("SKYNET_BIN").map_or_else(built, PathBuf::from);
-        assert!(bin.join("svscan").exists(), "no programs in {}: run `make build` first", bin.display());
-        Self { bin, ours: true }
+        Self::ours_in(std::env::var_os("SKYNET_BIN").map_or_else(built, PathBuf::from))
     }
 
     /// Ours, built in another way.
-    pub fn ours_in(bin: impl Into<PathBuf>) -> Self {
-        Self { bin: bin.into(), ours: true }
+    pub fn ours_in(bin: PathBuf) -> Self {
+        assert!(bin.join("svscan").exists(), "no programs in {}: run `make build` first", bin.display());
+        Self { bin, ours: true }
     }
 
     /// Debian's daemontools, which `tests/setup` unpacked.

@@ -252,8 +252,9 @@ impl Sandbox {
         format!("{text}\n--- processes\n{:#?}", self.leftovers())
     }
 
-    /// Kills what is left until nothing is, and reaps it.
-    fn end_all(&self) {
+    /// Kills what is left until nothing is, and reaps it. Once is not enough: what is killed late may have
+    /// started something anew meanwhile.
+    pub fn kill_all(&self) {
         let mut killed = vec![];
         let gone = holds_within(DEADLINE, || {
             for pid in process::pids() {
@@ -279,6 +280,6 @@ impl Drop for Sandbox {
         if std::thread::panicking() {
             eprintln!("{}", self.account());
         }
-        self.end_all();
+        self.kill_all();
     }
 }

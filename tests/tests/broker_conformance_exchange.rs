@@ -72,6 +72,10 @@ fn an_auto_delete_exchange_goes_with_its_last_binding(s: &mut Stage) {
     s.ask(c, 1, declare_exchange(exchange::Declare { auto_delete: true, ..exchange("e", "fanout") }));
     s.ask(c, 1, declare(durable("q")));
     s.ask(c, 1, declare(durable("r")));
+    // Not with one that it never had.
+    s.ask(c, 1, unbind("q", "e", "none"));
+    s.ask(c, 1, delete("q", false, false));
+    s.ask(c, 1, declare(durable("q")));
     s.ask(c, 1, bind("q", "e", ""));
     s.ask(c, 1, bind("r", "e", ""));
     s.ask(c, 1, unbind("q", "e", ""));
@@ -221,6 +225,11 @@ fn binding_what_is_not_there_is_refused(s: &mut Stage) {
             bind("q", "none", "k"),
             unbind("none", "amq.direct", "k"),
             unbind("q", "none", "k"),
+            // Of two faults the exchange's is told.
+            bind("none", "none", "k"),
+            bind("none", "", "k"),
+            unbind("none", "none", "k"),
+            unbind("none", "", "k"),
         ],
     );
 }

@@ -108,6 +108,78 @@ fn a_broker_that_stands_still_is_noticed_and_waited_out() {
     assert_eq!(exo.out().matches("begun w1").count(), 1, "{}", exo.out());
 }
 
+/// "`send_to_engine` returns when its message is confirmed", and not when the grace ends without that; "USR1 = write what is
+/// in flight to the log", also what waits for the broker; what was not confirmed is not called replied.
+#[test]
+fn what_the_broker_has_not_confirmed_when_the_process_ends_is_not_said_to_be_sent() {
+    const SENDER: &str = "
+import os, time
+from SkyNET import Workitem
+class ParticipantHandler(object):
+    def handle_wi(self, wid):
+        print('begun', wid.wfid)
+        while not os.path.exists('../away'): time.sleep(0.05)
+        if wid.fields.send:
+            self.send_to_engine(Workitem(wid.to_h()))
+            print('sent', wid.wfid)
+            open(wid.fields.send, 'w').close()
+        print('ended', wid.wfid)
+";
+    let sandbox = sandbox();
+    fs::set_permissions(sandbox.folder("sent"), fs::Permissions::from_mode(0o777)).unwrap();
+    sandbox.write("sizer/sizer.py", SENDER);
+    sandbox.write("sizer/config.exo", "concurrency = 2\nprefetch = 3\ngrace = \"7s\"\n");
+    let mut broker = Broker::skynet(&sandbox);
+    let mut exo = start(&sandbox, &format!("url = \"{}\"", broker.url()));
+    exo.wait_until_it_says("consuming from sizer at");
+    {
+        let client = broker.client();
+        client.declare("ruote_workitems");
+        client.publish("sizer", workitem("w1", json!({"send": sandbox.path("sent/w1")})));
+        client.publish("sizer", workitem("w2", json!({})));
+        client.publish("sizer", workitem("w3", json!({})));
+        exo.wait_until_it_says("begun w1");
+        exo.wait_until_it_says("begun w2");
+        sandbox.wait_until("the third is there", || {
+            exo.signal(Signal::SIGUSR1);
+            exo.out().contains("w3: 0_0!s!w3 waits for a worker")
+        });
+    }
+    broker.process().terminate();
+    sandbox.write("away", "");
+    exo.wait_until_it_says("ended w2");
+    exo.signal(Signal::SIGTERM);
+    exo.wait_until_it_says("TERM: taking no more work, 2 in hand");
+    // What the handler has said last comes before it has returned.
+    sandbox.wait_until("both are told of", || {
+        exo.signal(Signal::SIGUSR1);
+        let told = ["w1: 0_0!s!w1 running for ", "w2: 0_0!s!w2 is done, its reply waits for the broker"];
+        told.iter().all(|line| exo.out().contains(line))
+    });
+    let done = exo.finish();
+    assert_eq!(done.code, Some(0), "{}", done.out);
+    assert!(!done.out.contains("sent w1") && !sandbox.has("sent/w1"), "{}", done.out);
+    assert!(!done.out.contains(", replied"), "{}", done.out);
+    assert!(done.out.contains("WARN sizer w2: done in "), "{}", done.out);
+    assert!(done.out.contains("the broker has not confirmed the reply"), "{}", done.out);
+    broker.start_again(&sandbox);
+    let mut exo = start(&sandbox, &format!("url = \"{}\"", broker.url()));
+    exo.wait_until_it_says("w2: was done before: answered from the journal");
+    exo.wait_until_it_says("w1: done in ");
+    exo.wait_until_it_says("w3: done in ");
+    assert!(sandbox.has("sent/w1"));
+    let mut replies: Vec<_> = {
+        let client = broker.client();
+        let mut replies = client.replies();
+        let wfid = |reply: Value| reply["fei"]["wfid"].as_str().unwrap().to_owned();
+        (0..4).map(|_| wfid(replies.receive_json())).collect()
+    };
+    replies.sort();
+    assert_eq!(replies, ["w1", "w1", "w2", "w3"]);
+    let out = exo.terminate().out;
+    assert!(!out.contains("begun w2"), "{out}");
+}
+
 /// "Over a list of hosts": the first that works is taken, and each reason is told once.
 #[test]
 fn brokers_are_tried_in_turn_and_each_reason_is_told_once() {
@@ -130,6 +202,49 @@ fn brokers_are_tried_in_turn_and_each_reason_is_told_once() {
     exo.signal(Signal::SIGTERM);
     let done = exo.finish();
     assert!(done.told().0 == 0 && !done.out.contains("s3cret"), "{}", done.out);
+}
+
+/// Lets everything through to a broker, until that has opened the first channel of a connection: then nothing at all.
+const MUTE: &str = "
+import socket, sys, threading
+OPENED = b'\\x01\\x00\\x01\\x00\\x00\\x00\\x08\\x00\\x14\\x00\\x0b'
+listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+kept = []
+def pump(a, b):
+    said = b''
+    while True:
+        data = a.recv(65536)
+        said += data
+        if not data or OPENED in said:
+            return
+        b.sendall(data)
+while True:
+    near, far = listener.accept()[0], socket.create_connection(('127.0.0.1', int(sys.argv[2])))
+    kept += [near, far]
+    for way in ((near, far), (far, near)):
+        threading.Thread(target=pump, args=way, daemon=True).start()
+";
+
+/// "Never silently idle": a broker that falls silent before there is a consumer is given up, and the next one taken,
+/// before it has missed two heartbeats, so also where there are none to miss.
+#[test]
+fn a_broker_that_falls_silent_while_it_is_being_connected_to_is_given_up() {
+    let sandbox = sandbox();
+    sandbox.write("mute.py", MUTE);
+    let broker = Broker::skynet(&sandbox);
+    let (mute, behind) = (free_port().to_string(), broker.port.to_string());
+    sandbox.start("python3", &["mute.py", &mute, &behind]);
+    sandbox.wait_until("it is listened for", || {
+        std::net::TcpStream::connect(("127.0.0.1", mute.parse::<u16>().unwrap())).is_ok()
+    });
+    let silent =
+        format!("{}?heartbeat=8", broker.url().replace(&format!(":{behind}/"), &format!(":{mute}/")));
+    let mut exo = start(&sandbox, &format!("urls = [\"{silent}\", \"{}\"]", broker.url()));
+    let place = format!("amqp://127.0.0.1:{mute}/boss");
+    exo.wait_until_it_says(&format!(
+        "WARN sizer: cannot publish at {place}: no answer within 10 s; trying again"
+    ));
+    exo.wait_until_it_says(&format!("consuming from sizer at amqp://127.0.0.1:{behind}/boss"));
 }
 
 /// "406": a queue that somebody declared otherwise is named, and waited for.
@@ -228,7 +343,6 @@ fn amqps_is_tls_with_authority_and_client_certificate_and_says_what_does_not_mat
         (url("localhost", ports[0]), &other, "amqp.tls.ca does not name the authority"),
         (url("127.0.0.1", ports[0]), &ca, "certificate is for another host name"),
         (url("localhost", broker.port), &ca, "the broker speaks no TLS on this port"),
-        (url("localhost", ports[0]), "[amqp.tls]\nca = \"/nowhere.pem\"\n", "cannot read /nowhere.pem: "),
         (url("localhost", ports[1]), &ca, "trying again"),
     ] {
         let mut exo = start(&sandbox, &format!("{url}\n{tls}"));

@@ -16,7 +16,7 @@ class ParticipantHandler(object):
         print('begun', wid.wfid)
         time.sleep(wid.fields.sleep or 0)
         while wid.fields.until and not os.path.exists(wid.fields.until): time.sleep(0.05)
-        wid.fields.attempt = wid.attempt
+        wid.fields.attempt, wid.fields.redelivered = wid.attempt, wid.redelivered
         print('ended', wid.wfid)
 ";
 
@@ -34,45 +34,49 @@ fn done(exo: &mut Running) -> String {
 }
 
 /// "Channel closed by the broker (… consumer_timeout on long work, 406): recovered by a new channel, never silently
-/// idle"; "deliveries known to be running are adopted, not run twice". On a quorum queue each of these timeouts is
-/// counted by the broker (x-delivery-count), and none of them is a crash.
+/// idle"; "deliveries known to be running are adopted, not run twice".
 #[test]
 fn work_that_takes_longer_than_the_consumer_timeout_is_done_once_and_answered() {
-    let (p, _cluster) = on_cluster("consumer_timeout = 3000", "");
-    p.sandbox.write(
-        "sizer/quorum.exo",
-        "queue = \"long\"\nqueue_type = \"quorum\"\nname = \"sizer\"\ncode = \"sizer.py\"\n",
-    );
+    work_takes_longer_than_the_consumer_timeout("");
+}
+
+/// On a quorum queue each of these timeouts is counted by the broker (x-delivery-count), and none of them is a crash.
+#[test]
+fn on_a_quorum_queue_no_consumer_timeout_is_an_attempt() {
+    work_takes_longer_than_the_consumer_timeout("queue_type = \"quorum\"\n");
+}
+
+fn work_takes_longer_than_the_consumer_timeout(config: &str) {
+    let (p, _cluster) = on_cluster("consumer_timeout = 3000", config);
     let client = p.broker.client();
     let mut replies = client.replies();
-    for (config, queue) in [("config.exo", "sizer"), ("quorum.exo", "long")] {
-        let mut exo = p.start_with(config, queue);
-        let enough = p.sandbox.path(format!("{queue}.enough"));
-        client.publish_persistent(queue, workitem("w1", json!({"until": enough})));
-        exo.wait_until_it_says("begun w1");
-        exo.wait_until_it_says("PRECONDITION_FAILED - delivery acknowledgement on channel");
-        let again = format!("consuming from {queue} again");
-        p.sandbox.wait_until("it was taken away four times", || exo.out().matches(&again).count() >= 4);
-        p.sandbox.write(enough, "");
+    let mut exo = p.start();
+    let enough = p.sandbox.path("enough");
+    client.publish_persistent("sizer", workitem("w1", json!({"until": enough})));
+    exo.wait_until_it_says("begun w1");
+    exo.wait_until_it_says("PRECONDITION_FAILED - delivery acknowledgement on channel");
+    p.sandbox.wait_until("it was taken away four times", || {
+        exo.out().matches("consuming from sizer again").count() >= 4
+    });
+    p.sandbox.write(enough, "");
+    let reply = replies.receive_json();
+    assert_eq!((&reply["fei"]["wfid"], reply.get("error")), (&json!("w1"), None), "{reply}");
+    client.publish_persistent("sizer", workitem("w2", json!({})));
+    // An acknowledgement that crosses the next timeout is lost: then the stored reply is sent once more.
+    let mut surplus = 0;
+    loop {
         let reply = replies.receive_json();
-        assert_eq!((&reply["fei"]["wfid"], reply.get("error")), (&json!("w1"), None), "{reply}");
-        client.publish_persistent(queue, workitem("w2", json!({})));
-        // An acknowledgement that crosses the next timeout is lost: then the stored reply is sent once more.
-        let mut surplus = 0;
-        loop {
-            let reply = replies.receive_json();
-            assert_eq!(reply.get("error"), None, "{reply}");
-            if reply["fei"]["wfid"] == "w2" {
-                break;
-            }
-            surplus += 1;
+        assert_eq!(reply.get("error"), None, "{reply}");
+        if reply["fei"]["wfid"] == "w2" {
+            break;
         }
-        let out = done(&mut exo);
-        assert_eq!(out.matches("begun w1").count(), 1, "{out}");
-        assert_eq!(out.matches("answered from the journal").count(), surplus, "{out}");
-        assert_eq!((client.depth(queue), client.depth("ruote_workitems")), (0, 0), "{out}");
-        assert_eq!(p.failed(), Vec::<String>::new(), "{out}");
+        surplus += 1;
     }
+    let out = done(&mut exo);
+    assert_eq!(out.matches("begun w1").count(), 1, "{out}");
+    assert_eq!(out.matches("answered from the journal").count(), surplus, "{out}");
+    assert_eq!((client.depth("sizer"), client.depth("ruote_workitems")), (0, 0), "{out}");
+    assert_eq!(p.failed(), Vec::<String>::new(), "{out}");
 }
 
 /// "The connection is blocked by the broker's memory or disk alarm": said, the reply waits, and goes when there is
@@ -240,7 +244,11 @@ fn on_a_quorum_queue_the_broker_counts_the_attempts_of_other_hosts() {
         let mut exo = p.start();
         let reply: Value = replies.receive_json();
         match ended {
-            3 => assert!(reply["error"]["message"].as_str().unwrap().contains("ended 3 times"), "{reply}"),
+            3 => assert_eq!(
+                reply["error"]["message"],
+                "the participant ended 3 times while it worked on this workitem (as the broker counts; the journal here \
+                 knows of no end): given up"
+            ),
             _ => assert_eq!(
                 (&reply["fields"]["attempt"], reply.get("error")),
                 (&json!(ended + 1), None),
@@ -260,7 +268,8 @@ fn on_a_quorum_queue_the_ends_by_term_are_no_attempts() {
     let client = p.broker.client();
     let mut replies = client.replies();
     let mut exo = p.start();
-    client.publish_persistent("sizer", workitem("w1", json!({"sleep": 15})));
+    let until = p.sandbox.path("until");
+    client.publish_persistent("sizer", workitem("w1", json!({"until": until})));
     for _ in 0..4 {
         exo.wait_until_it_says("begun w1");
         exo.signal(Signal::SIGTERM);
@@ -270,6 +279,7 @@ fn on_a_quorum_queue_the_ends_by_term_are_no_attempts() {
     exo.wait_until_it_says("begun w1");
     exo.kill();
     exo = p.start();
+    p.sandbox.write(until, "");
     let reply = replies.receive_json();
     assert_eq!((&reply["fields"]["attempt"], reply.get("error")), (&json!(2), None), "{reply}");
     done(&mut exo);
@@ -299,6 +309,33 @@ fn on_a_quorum_queue_what_waited_behind_others_is_no_attempt() {
     assert!(culprit["error"]["message"].as_str().unwrap().contains("ended 2 times"), "{culprit}");
     assert_eq!((&other["fields"]["attempt"], other.get("error")), (&json!(1), None), "{other}");
     done(&mut exo);
+}
+
+/// A process that makes room for another takes nothing that it would only give back: none of its workitems was delivered
+/// before, though each return is counted, by a broker that does not say why it came back.
+#[test]
+fn on_a_quorum_queue_an_end_because_of_max_workitems_returns_nothing() {
+    let config = "queue_type = \"quorum\"\nmax_workitems = 2\nmax_attempts = 2\n";
+    let p = Participant::new(Sandbox::new(), Broker::rabbitmq(), WORKER, config);
+    let client = p.broker.client();
+    client.declare_quorum("sizer");
+    let mut replies = client.replies();
+    for n in 0..20 {
+        client.publish_persistent("sizer", workitem(&format!("w{n}"), json!({})));
+    }
+    for _ in 0..5 {
+        let instances = [p.launch("config.exo"), p.launch("config.exo")];
+        for mut exo in instances {
+            let done = exo.finish();
+            assert_eq!((done.code, done.out.matches("done in").count()), (Some(0), 2), "{}", done.out);
+        }
+    }
+    for _ in 0..20 {
+        let reply = replies.receive_json();
+        let fields = &reply["fields"];
+        assert_eq!((&fields["attempt"], &fields["redelivered"]), (&json!(1), &json!(false)), "{reply}");
+    }
+    assert_eq!(client.depth("sizer"), 0);
 }
 
 /// How many deliveries the journal notes that were not begun.

@@ -16,6 +16,7 @@ class ParticipantHandler(object):
         with self.lock:
             self.now += 1
             self.most = max(self.most, self.now)
+        if wid.fields.until: print('begun')
         while wid.fields.until and not os.path.exists(wid.fields.until):
             time.sleep(0.02)
         with self.lock:
@@ -45,6 +46,7 @@ fn eight_sleep_at_once_and_quick_ones_go_through_while_seven_do() {
         client.publish("sizer", workitem(&format!("rest{n}"), json!({"until": rest})));
     }
     client.publish("sizer", workitem("one", json!({"until": one})));
+    p.sandbox.wait_until("all eight are at work", || exo.out().matches("begun").count() == 8);
     for n in 0..100 {
         client.publish("sizer", workitem(&format!("quick{n}"), json!({})));
     }

@@ -20,6 +20,11 @@ class ParticipantHandler(object):
     def abort(self, wid): os.abort()
     def kill(self, wid): os.kill(os.getpid(), 9)
     def exit_now(self, wid): os._exit(7)
+    def close_all(self, wid): os.closerange(3, 1000)
+    def close_each(self, wid):
+        for fd in range(3, 1000):
+            try: os.close(fd)
+            except OSError: pass
     def overflow(self, wid): ctypes.CFUNCTYPE(None)(lambda: None); self.deep()
     def much(self, wid):
         for i in range(20000): print(i, 'x' * 200)
@@ -163,6 +168,25 @@ fn a_process_that_just_ended_is_kept_with_what_was_said_before() {
     let (entry, _, out) = crash(&p, "child");
     assert!(out.contains("Segmentation fault"), "{out}");
     assert!(entry.about.reason.contains("without a word"), "{}", entry.about.reason);
+}
+
+/// A daemon's usual way of closing what it inherited closes what exo works with, too: said with its place, or at least
+/// what it comes to.
+#[test]
+fn a_handler_that_closes_descriptors_that_are_not_its_own_is_named() {
+    let p = participant("max_attempts = 1\n");
+    let (entry, reply, out) = crash(&p, "close_all");
+    assert!(out.contains("ERROR sizer close_all: os.closerange(3, 1000) was called, which closes"), "{out}");
+    assert!(out.contains("in close_all"), "{out}");
+    let message = reply["error"]["message"].as_str().unwrap();
+    assert!(message.contains("(by os.closerange(3, 1000))"), "{message}");
+    assert!(entry.log().unwrap().contains("in close_all"), "{}", entry.log().unwrap());
+    let (_, reply, out) = crash(&p, "close_each");
+    let says = "a descriptor of exo's own was closed: a handler may close 0 to 2, and what it opened itself";
+    let lines: Vec<_> =
+        out.lines().filter(|line| line.starts_with("ERROR sizer: internal error: ")).collect();
+    assert!(lines.len() == 1 && lines[0].ends_with(says) && !out.contains("panicked"), "{out}");
+    assert!(reply["error"]["message"].as_str().unwrap().contains(says), "{reply}");
 }
 
 /// "`exec` participants: stderr is the log."

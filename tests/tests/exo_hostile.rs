@@ -101,8 +101,9 @@ class ParticipantHandler(object):
     def swallow(self, wid):
         print("sleeps")
         while True:
-            try: time.sleep(1000)
+            try: time.sleep(0.1)
             except BaseException: pass
+            print("goes on")
 "#;
 
 fn hostile(config: &str) -> Participant {
@@ -174,8 +175,13 @@ fn the_participant_outlives_what_the_handler_does_to_its_process_and_still_ends_
             assert_eq!(reply["fields"]["pid"], exo.pid(), "{what}");
         }
     }
-    exo.signal(Signal::SIGUSR1);
-    exo.wait_until_it_says("0 in hand");
+    p.sandbox.wait_until("nothing is in hand", || {
+        exo.signal(Signal::SIGUSR1);
+        exo.out().contains("0 in hand")
+    });
+    // A child that was forked goes on in its own time.
+    exo.wait_until_it_says("sizer fork: the child returns");
+    exo.wait_until_it_says("sizer fork_and_raise: ValueError: the child raises");
     exo.signal(Signal::SIGTERM);
     let done = exo.finish();
     assert_eq!(done.code, Some(0), "{}", done.out);
@@ -319,7 +325,8 @@ fn what_comes_from_outside_forges_no_line() {
     }
 }
 
-/// "At the end the unfinished workitems go back to the queue, exit": also when the handler can be reached by nothing.
+/// "At the end the unfinished workitems go back to the queue, exit": also when the handler can be reached by nothing, and
+/// before another one has them for long.
 #[test]
 fn a_handler_that_never_ends_is_ended_after_the_grace_and_its_workitem_goes_back() {
     let mut ending = vec![];
@@ -337,5 +344,8 @@ fn a_handler_that_never_ends_is_ended_after_the_grace_and_its_workitem_goes_back
         let done = exo.finish();
         assert_eq!(done.code, Some(0), "{what}: {}", done.out);
         tests::wait_until("its workitem is back", || client.depth("sizer") == 1);
+        let after = done.out.split_once("sizer: stopped").map_or("", |(_, after)| after);
+        // Ten a second.
+        assert!(after.matches("goes on").count() < 100, "{what}: {}", done.out);
     }
 }

@@ -26,6 +26,8 @@ class ParticipantHandler(object):
         if wid.fields.forget:
             wid.forget = True
         wid.fields.attempt = wid.attempt
+        if wid.fields.grow:
+            wid.fields.grown = 'x' * wid.fields.grow
 ";
 
 fn participant(broker: impl FnOnce(&Sandbox) -> Broker, config: &str) -> Participant {
@@ -239,10 +241,10 @@ fn what_cannot_be_journalled_is_not_started_until_it_can() {
     exo.wait_until_it_says("cannot write the journal");
     p.sandbox.wait_until("it is back on the queue", || client.depth("sizer") == 1);
     assert_eq!(runs(&p, "w1"), Vec::<String>::new());
-    let live = p.sandbox.wait_for("the status says so", || {
-        state::live::read(Path::new(&folder)).into_iter().find(|live| !live.consuming)
+    p.sandbox.wait_until("the status says so", || {
+        let mut live = state::live::read(Path::new(&folder)).into_iter();
+        live.any(|live| !live.consuming && live.state.starts_with("not consuming: cannot write the journal"))
     });
-    assert!(live.state.starts_with("not consuming: cannot write the journal"), "{live:?}");
     // A broker that comes back changes nothing about that, and is not said to.
     p.broker.process().kill();
     let Participant { sandbox, broker } = &mut p;
@@ -256,6 +258,39 @@ fn what_cannot_be_journalled_is_not_started_until_it_can() {
     assert_eq!(runs(&p, "w1").len(), 1);
 }
 
+/// A participant whose journal lies on a disk of 128 KiB. Only root can mount that.
+fn on_a_small_disk() -> (Participant, Running) {
+    let p = skynet("user = \"root\"\n");
+    let folder = p.sandbox.folder("participants/sizer/journal");
+    let script =
+        format!("mount -t tmpfs -o size=128k tmpfs {} && cd sizer && exec exo 2>&1", folder.display());
+    let mut exo = p.sandbox.start("unshare", &["-m", "sh", "-c", &script]);
+    exo.wait_until_it_says("consuming from sizer");
+    (p, exo)
+}
+
+/// "A reply that cannot be journalled is published all the same."
+#[test]
+fn a_reply_that_the_journal_has_no_room_for_is_sent_all_the_same() {
+    if !unix::privileges::is_root() {
+        return; // only root can mount
+    }
+    let (p, mut exo) = on_a_small_disk();
+    let client = p.broker.client();
+    let mut replies = client.replies();
+    for (wfid, grow) in [("w1", 200_000), ("w2", 0)] {
+        client.publish("sizer", workitem(wfid, json!({ "grow": grow })));
+        let reply = replies.receive_json();
+        let grown = reply["fields"]["grown"].as_str().map_or(0, str::len);
+        assert_eq!((&reply["fei"]["wfid"], grown), (&json!(wfid), grow));
+    }
+    let said = "cannot write its reply into the journal: No space left on device";
+    exo.wait_until_it_says(said);
+    let done = exo.terminate();
+    assert_eq!((done.code, done.out.matches(said).count()), (Some(0), 1), "{}", done.out);
+    assert_eq!(client.depth("sizer"), 0);
+}
+
 /// The journal lies on a disk of its own that is smaller than a file of the journal may become: what is over and done with
 /// makes room.
 #[test]
@@ -263,13 +298,8 @@ fn a_disk_that_is_full_of_what_is_done_is_no_trouble() {
     if !unix::privileges::is_root() {
         return; // only root can mount
     }
-    let p = skynet("user = \"root\"\n");
+    let (p, _exo) = on_a_small_disk();
     let client = p.broker.client();
-    let folder = p.sandbox.folder("participants/sizer/journal");
-    let script =
-        format!("mount -t tmpfs -o size=128k tmpfs {} && cd sizer && exec exo 2>&1", folder.display());
-    let mut exo = p.sandbox.start("unshare", &["-m", "sh", "-c", &script]);
-    exo.wait_until_it_says("consuming from sizer");
     let mut replies = client.replies();
     // Each is there twice, as it came and as it went.
     for number in 0..300 {
@@ -318,7 +348,7 @@ fn a_forgotten_workitem_is_finished_in_the_journal() {
 /// "`hard_timeout` … ends in an error reply or a clean restart, never in a loss."
 #[test]
 fn a_handler_beyond_its_hard_timeout_is_answered_and_the_process_makes_room_for_another() {
-    let p = skynet("hard_timeout = \"500ms\"\ngrace = \"1s\"\n");
+    let p = skynet("hard_timeout = \"2s\"\ngrace = \"1s\"\n");
     let client = p.broker.client();
     let mut replies = client.replies();
     let mut exo = p.start();

@@ -179,6 +179,37 @@ fn a_process_that_has_done_enough_or_is_too_large_makes_room_without_a_loss() {
     }
 }
 
+/// What runs when a process makes room is not cut at `grace`: nobody is in a hurry, and a crash of it is one still. TERM is.
+#[test]
+fn a_process_that_makes_room_waits_for_what_runs_longer_than_the_grace() {
+    let busy = |config: &str, sleep: f64| {
+        let config = format!("max_workitems = 1\nconcurrency = 2\ngrace = \"1s\"\n{config}");
+        let p = Participant::on_skynet(HANDLER, &config);
+        let client = p.broker.client();
+        let mut exo = p.start();
+        client.publish("sizer", workitem("long", json!({"sleep": sleep})));
+        exo.wait_until_it_says("begun long");
+        client.publish("sizer", workitem("short", json!({})));
+        assert_eq!(client.replies().receive_json()["fei"]["wfid"], "short");
+        exo.wait_until_it_says("finishing what runs, to be started anew");
+        (p, client, exo)
+    };
+    for config in ["", "hard_timeout = \"60s\"\n"] {
+        let (_p, client, mut exo) = busy(config, 3.0);
+        assert_eq!(client.replies().receive_json()["fei"]["wfid"], "long");
+        let done = exo.finish();
+        assert_eq!((done.code, done.out.matches("begun").count()), (Some(0), 2), "{}", done.out);
+        assert_eq!(client.depth("sizer"), 0);
+    }
+    let (p, client, mut exo) = busy("", 1000.0);
+    p.sandbox.wait_until("its status says so", || {
+        p.sandbox.read(format!("participants/sizer/live/{}.json", exo.pid())).contains("to be started anew")
+    });
+    exo.signal(Signal::SIGTERM);
+    assert_eq!(exo.finish().code, Some(0));
+    assert_eq!(client.depth("sizer"), 1);
+}
+
 /// A limit that is met while the process is told to stop is no reason to take longer.
 #[test]
 fn a_limit_that_is_met_while_the_process_ends_changes_nothing() {

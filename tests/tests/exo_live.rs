@@ -134,7 +134,9 @@ fn skynet_status_shows_why_a_participant_does_no_work() {
     std::fs::write(home.path("boss.conf"), format!("{before}amqp://boss:an0ther@{place}")).unwrap();
     home.skynet(&["restart", "sizer"]);
     home::wait_until("it cannot", || status()["consuming"] == false);
-    home::wait_until("it knows why", || status()["work"].as_str().unwrap().contains("ACCESS_REFUSED"));
+    home::wait_until("it knows why", || {
+        status()["work"].as_str().is_some_and(|why| why.contains("ACCESS_REFUSED"))
+    });
     home::wait_until("people are told why, and since when", || {
         let shown = home.skynet(&["status"]).out;
         assert!(!shown.contains("an0ther"), "{shown}");

@@ -134,3 +134,29 @@ class ParticipantHandler(object):
         "{out}"
     );
 }
+
+/// An error of some megabytes: its reply has all of it, the log its beginning and where the rest is, and nothing that
+/// comes after it is lost.
+#[test]
+fn a_long_error_is_told_in_short_and_answered_in_full() {
+    const LONG: &str = "
+class ParticipantHandler(object):
+    def handle_wi(self, wid):
+        raise ValueError('x' * (3 << 20))
+";
+    let p = Participant::on_skynet(LONG, "");
+    let client = p.broker.client();
+    let mut exo = p.start();
+    let mut replies = client.replies();
+    for wfid in ["w1", "w2"] {
+        client.publish("sizer", workitem(wfid, json!({})));
+        let message = replies.receive_json()["error"]["message"].as_str().unwrap().to_owned();
+        assert_eq!(message.len(), "ValueError: ".len() + (3 << 20));
+        exo.wait_until_it_says(&format!("sizer {wfid}: done in "));
+    }
+    let out = exo.terminate().out;
+    let told: Vec<_> = out.lines().filter(|line| line.contains("ValueError: xxx")).collect();
+    assert!(told.len() == 4 && told.iter().all(|line| line.len() < 70_000), "{} lines", told.len());
+    assert!(told[1].contains("x; kept in ") && told[3].contains("x; kept in "));
+    assert!(!out.contains("were dropped"), "{} bytes", out.len());
+}

@@ -33,6 +33,7 @@ class ParticipantHandler(object):
         f.regained = [can(os.setuid, 0), can(os.setgid, 0), can(os.seteuid, 0), can(os.setgroups, [0])]
         f.umask = os.umask(0)
         f.home, f.user, f.extra = os.environ.get("HOME"), os.environ.get("USER"), os.environ.get("EXTRA")
+        f.logname = os.environ.get("LOGNAME")
         f.fds = [os.readlink("/proc/self/fd/%s" % fd) for fd in os.listdir("/proc/self/fd") if can(os.readlink, "/proc/self/fd/%s" % fd)]
         f.children_fds = subprocess.check_output("ls -l /proc/self/fd | grep -o ' -> .*'", shell=True).decode()
         f.boss_conf = can(open, f.boss_conf_path) if f.boss_conf_path else None
@@ -51,7 +52,7 @@ fn ask(p: &Participant, wfid: &str, fields: Value) -> Value {
 }
 
 /// "Drops privileges: supplementary groups, gid, uid, in that order, then proves that they cannot be regained; sets
-/// umask 022, HOME, USER; closes inherited descriptors above 2." With an account that has supplementary groups, and
+/// umask 022, HOME, USER" (and LOGNAME, which others read); "closes inherited descriptors above 2." With an account that has supplementary groups, and
 /// privileges that root itself was given.
 #[test]
 fn a_handler_has_its_accounts_ids_and_groups_and_nothing_else_of_roots() {
@@ -84,6 +85,7 @@ fn a_handler_has_its_accounts_ids_and_groups_and_nothing_else_of_roots() {
     assert_eq!(fields["regained"], json!([false, false, false, false]));
     assert_eq!(fields["umask"], 0o022);
     assert_eq!((&fields["home"], &fields["user"]), (&json!("/tmp"), &json!("worker")));
+    assert_eq!(fields["logname"], "worker");
     let open = format!("{} {}", fields["fds"], fields["children_fds"]);
     assert!(!open.contains("shadow") && !open.contains("memfd") && !open.contains("/dev/null\" "), "{open}");
     assert!(!fields["children_fds"].as_str().unwrap().contains("socket"), "{open}");

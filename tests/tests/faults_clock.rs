@@ -6,11 +6,12 @@ mod multilog;
 use multilog::{lines, names, old_logs};
 use servicedir::status::{More, State};
 use std::time::{Duration, Instant, SystemTime};
-use tests::process::Process;
+use tests::process::{Process, signal};
 use tests::service::Service;
-use tests::{Sandbox, WallClock};
+use tests::{Programs, Sandbox, WallClock};
 use unix::clock::monotonic;
 use unix::process::{Exit, Signal};
+use unix::tai64n::Tai64n;
 
 /// Ten years.
 const FAR: i64 = 10 * 365 * 86_400;
@@ -102,6 +103,61 @@ fn fault_clock_jumps_during_the_grace_the_service_is_killed_in_time() {
     assert!(supervise.err().contains("s did not end within 2 seconds: killing it\n"));
 }
 
+/// How often a process has gone to sleep.
+fn sleeps(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+/// "All bounded by the longest grace": a service whose supervise has promised to kill it later than svscan would (after
+/// 90 s) is left to its supervise.
+#[test]
+fn fault_term_to_svscan_a_grace_longer_than_its_own_is_waited_for() {
+    let sandbox = WallClock::sandbox();
+    let clock = WallClock::of(&sandbox);
+    let service = Service::new(&sandbox, "scan/s", "trap '' TERM\necho >deaf\nwhile :; do sleep 0.1; done");
+    sandbox.write("scan/s/service.toml", "[stop]\ngrace = \"300s\"\n");
+    let mut svscan = sandbox.start("svscan", &["scan"]);
+    service.wait_until_it_holds("deaf", "\n");
+    svscan.signal(Signal::SIGTERM);
+    sandbox.wait_until("the service is to stop", || more(&service).kill_at.is_some());
+    clock.pass(150);
+    let before = sleeps(svscan.pid());
+    sandbox.wait_until("svscan has looked at its clock, and waits again", || {
+        svscan.signal(Signal::SIGHUP);
+        sleeps(svscan.pid()) >= before + 2
+    });
+    clock.pass(301);
+    signal(more(&service).supervise.unwrap().pid, Signal::SIGCHLD);
+    let said = "supervise: warning: s did not end within 300 seconds: killing it\n";
+    assert_eq!(svscan.finish().told(), (1, "", said));
+}
+
+#[test]
+fn fault_clock_jumps_under_svscan_services_are_started_and_end_in_time() {
+    let sandbox = WallClock::sandbox();
+    let clock = WallClock::of(&sandbox);
+    let first = Service::sleeper(&sandbox, "scan/first").with_log("exec cat >/dev/null");
+    let mut svscan = sandbox.start("svscan", &["scan"]);
+    first.wait_until_up();
+    let supervise = |service: &Service| service.status()?.more?.supervise.map(|who| who.pid);
+    for (off, name) in [(FAR, "second"), (-FAR, "third")] {
+        clock.set_off(off);
+        let new = Service::moved_in(&sandbox, "scan", name);
+        for service in [&first, &new] {
+            let pid = service.wait_until_up();
+            let killed = supervise(service).unwrap();
+            signal(killed, Signal::SIGKILL);
+            sandbox.wait_until("another supervise has it", || supervise(service) != Some(killed));
+            assert_eq!(service.pid(), Some(pid));
+        }
+    }
+    svscan.signal(Signal::SIGTERM);
+    assert_eq!(svscan.finish().told(), (0, "", ""));
+    sandbox.wait_until_nothing_is_left();
+}
+
 #[test]
 fn fault_clock_jumps_while_svc_waits_it_gives_up_in_time() {
     let sandbox = WallClock::sandbox();
@@ -182,4 +238,27 @@ fn fault_clock_jumps_between_rotations_no_line_is_lost() {
     let labels: Vec<_> = old_logs(&sandbox, "log").iter().map(label).collect();
     let far = labels.windows(2).filter(|pair| pair[1] - pair[0] > FAR as u64 / 2).count();
     assert_eq!(far, 2, "{labels:x?}");
+}
+
+/// "Those from before go first": what is new stays.
+#[test]
+fn fault_clock_set_back_the_logs_from_before_are_removed_first() {
+    for programs in [Programs::ours(), Programs::theirs()] {
+        let ours = programs.are_ours();
+        let sandbox = Sandbox::with(programs);
+        let ahead = |number: u64| {
+            let time = SystemTime::now() + Duration::from_secs(FAR as u64 + number);
+            format!("{}.s", String::from_utf8_lossy(&Tai64n::from(time).label()))
+        };
+        let before = [ahead(1), ahead(2)];
+        for name in &before {
+            sandbox.write(format!("log/{name}"), "before\n");
+        }
+        sandbox.run_fed("multilog", &["s4096", "n3", "./log"], lines(1, 60));
+        let old = old_logs(&sandbox, "log");
+        assert_eq!(old.len(), 2);
+        // What daemontools has just written is gone.
+        assert_eq!(old == before, !ours);
+        assert_eq!(sandbox.read(format!("log/{}", old[0])).starts_with(&lines(1, 2)), ours);
+    }
 }

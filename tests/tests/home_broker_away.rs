@@ -42,9 +42,11 @@ fn what_needs_no_broker_works_while_it_is_away() {
         &["wi", "cancel", "w1"],
         &["wi", "watch", "w1"],
         &["register", "sizer"],
-        &["launch", "--definition", "x"],
+        &["launch", "--definition", "Ruote.define do x end"],
     ] {
-        assert_one_line(&home.skynet(words), 111, "cannot connect to amqp://127.0.0.1");
+        let done = home.skynet(words);
+        assert_one_line(&done, 111, "cannot connect to amqp://127.0.0.1");
+        assert!(done.err.contains("(is it up? skynet local status)"), "{words:?}: {done:?}");
     }
     let doctor = home.skynet(&["doctor"]);
     assert!(doctor.code == Some(1) && doctor.out.contains("wrong    broker: cannot connect"), "{doctor:?}");
@@ -70,7 +72,7 @@ fn a_broker_that_says_nothing_is_waited_for_visibly_and_not_for_ever() {
         &["doctor"],
         &["send", "sizer"],
         &["send", "sizer", "--wait"],
-        &["launch", "--definition", "x"],
+        &["launch", "--definition", "Ruote.define do x end"],
         &["register", "./one"],
         &["unregister", "./one"],
         &["wi", "status", "w1"],

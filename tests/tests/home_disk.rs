@@ -86,12 +86,18 @@ fn a_read_only_disk_is_said_in_one_line_and_what_only_reads_works() {
 #[test]
 fn a_full_disk_is_said_in_one_line_nothing_is_lost_and_it_goes_on_with_room() {
     let home = Home::new();
-    let script = "t local up; t new sizer .; t enable ./sizer; t local down; cp boss.conf kept\n\
+    let script = "t local up; t new sizer .; t enable ./sizer; head -c 20m /dev/zero >ballast 2>/dev/null\n\
+                  t send sizer --wait --timeout 3s; rm ballast; t local down; cp boss.conf kept\n\
                   head -c 20m /dev/zero >ballast 2>/dev/null\n\
                   t config sizer set grace 3s; t config set history.keep 1d; t new other .; t enable ./sizer; t doctor; t local up --json\n\
                   cmp boss.conf kept && echo unchanged; ls -A service . | grep new-\n\
                   rm ballast; t local up; t send sizer --wait --wfid w1 -F a=1; t local down";
     let Some(all) = on_a_small_disk(&home, script) else { return };
+    let (text, code) = said(&all, "send sizer --wait --timeout 3s");
+    assert!(
+        code == "111" && text.contains("not confirmed the message within 3s"),
+        "{text:?} [{code}]\n{all}"
+    );
     for command in
         ["config sizer set grace 3s", "config set history.keep 1d", "new other .", "local up --json"]
     {

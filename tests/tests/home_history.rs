@@ -3,12 +3,14 @@
 
 mod home;
 
-use home::{Home, Lines, finish, wait_until};
+use home::{Home, Lines, assert_one_line, finish, wait_until};
 use serde_json::Value;
 use state::failed::{About, FailedStore, Failure};
 use state::history::{Outcome, Row, Writer};
 use state::moment;
 use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 use unix::tai64n::Tai64n;
 
@@ -142,6 +144,9 @@ fn failed_workitems_are_listed_shown_put_back_and_dropped() {
     for part in ["ValueError: boom", "Traceback: line 7", "the last line", "\"text\": null", "--retry"] {
         assert!(shown.contains(part), "{part:?} is not in {shown}");
     }
+    // A wfid is enough, as it stands in an error; who it belongs to is known.
+    assert_eq!(home.good(&["failed", "w1"]), shown);
+    assert_one_line(&home.skynet(&["failed", "w9"]), 1, "no participant \"w9\"");
     let vague = home.skynet(&["failed", "sizer", "--drop"]);
     assert!(vague.code == Some(100) && vague.err.contains("--all"), "{vague:?}");
 
@@ -211,6 +216,35 @@ fn trace_tells_all_of_one_process_in_the_order_of_time() {
 }
 
 /// "Output closed early (`| head`: no panic, exit quietly)."
+/// What a killed process has left beside the history is for who may write there to take up.
+#[test]
+fn a_history_with_rows_that_only_its_owner_can_take_up_is_said_to_be_that() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // only root can be somebody else
+    }
+    let home = Home::new();
+    history(&home, "sizer", &[("w1", 1, Outcome::Replied)]);
+    let state = home.path("participants/sizer");
+    let killed = "import os, sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\n\
+                  db.execute('UPDATE work SET attempt = 2')\ndb.commit()\nos.kill(os.getpid(), 9)\n";
+    let mut writer = Command::new("python3");
+    writer.args(["-c", killed]).arg(state.join("history.db"));
+    assert!(!writer.status().unwrap().success());
+    fs::remove_file(state.join("history.db-shm")).unwrap();
+    let program = home.folder.path().join("skynet");
+    fs::copy(home::bin().join("skynet"), &program).unwrap();
+    let mut as_nobody = Command::new(&program);
+    as_nobody.arg("history").env_clear().env("SKYNET_HOME", home.root()).uid(65534).gid(65534);
+    let done = as_nobody.output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.code() == Some(1) && done.stdout.is_empty(), "{said}");
+    assert!(
+        said.lines().count() == 1 && said.contains("only who may write there can take them up"),
+        "{said}"
+    );
+    assert!(home.good(&["history"]).contains("w1"), "its owner takes them up");
+}
+
 #[test]
 fn nobody_who_reads_is_no_reason_to_complain() {
     let home = Home::new();

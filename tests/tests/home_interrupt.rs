@@ -4,11 +4,12 @@
 mod home;
 
 use home::terminal::{OnTerminal, interrupt};
-use home::{Home, bin, executable, wait_until};
+use home::{Home, Lines, bin, executable, signal, wait_until};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
+use unix::process::Signal;
 
 const SLOW: &str = "import time\nclass ParticipantHandler(object):\n    def handle_wi(self, wid):\n        time.sleep(600)\n";
 
@@ -159,4 +160,69 @@ fn what_was_started_to_ignore_it_goes_on() {
     home.good(&["restart", "chatty"]);
     wait_until("it goes on", || follow.screen().matches("hello").count() == 2);
     drop(follow);
+}
+
+/// A home is up before the broker of somebody else has answered: ^C ends the question, and says so.
+#[test]
+fn local_up_asks_a_silent_broker_no_longer() {
+    let home = Home::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("amqp://a:b@{}/boss", silent.local_addr().unwrap());
+    home.good(&["new", "one"]);
+    home.good(&["enable", "./one"]);
+    let mut up = OnTerminal::start(&home, &["local", "up", "--broker", &url], 80);
+    up.wait_for("Other commands find this home by");
+    up.interrupt();
+    let left = up.finish();
+    assert!(
+        left.code == Some(130) && left.screen.contains("is up, and stays so (skynet local down)"),
+        "{left:?}"
+    );
+    assert_eq!(home.skynet(&["local", "status"]).code, Some(0));
+    let queues = home.skynet(&["queues"]);
+    let place = format!("no answer from amqp://{}/boss within 3s", silent.local_addr().unwrap());
+    assert!(queues.code == Some(111) && queues.err.contains(&place), "{queues:?}");
+}
+
+/// Who closes the terminal leaves nothing behind that would take workitems unseen.
+#[test]
+fn what_runs_in_a_terminal_ends_with_it() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    home.good(&["new", "sizer"]);
+    let mut run = home.start(&["run", "./sizer"]);
+    Lines::of(run.stdout.take().unwrap()).until("consuming");
+    signal(&run, Signal::SIGHUP);
+    assert_eq!(run.wait().unwrap().code(), Some(129));
+    wait_until("its participant is gone", || home.strays().is_empty());
+
+    let begun = home.folder.path().join("begun");
+    let script = format!("#!/bin/sh\ntouch '{}'\nsleep 1000\n", begun.display());
+    executable(home.folder.path().join("sizer/test_more"), script);
+    let mut test = home.start(&["test", "./sizer"]);
+    wait_until("its unit test runs", || begun.exists());
+    signal(&test, Signal::SIGHUP);
+    assert_eq!(test.wait().unwrap().code(), Some(129));
+    assert!(processes_below(home.folder.path()).iter().all(|words| !words.contains("test_more")));
+}
+
+/// A terminal that goes says so more than once: nobody has pressed ^C twice, and work is finished.
+#[test]
+fn a_terminal_that_goes_hurries_nobody() {
+    let home = Home::up_without_broker();
+    let go = home.folder.path().join("go");
+    let wait = format!("while ! [ -e '{}' ]; do sleep 0.05; done", go.display());
+    home.service("slow", &format!("trap '' TERM; {wait}; echo finished"));
+    home.good(&["enable", "./slow"]);
+    let mut down = home.start(&["local", "down"]);
+    Lines::of(down.stdout.take().unwrap()).until("stopping slow");
+    let stops = || home.skynet(&["status", "slow"]).out.contains("stopping");
+    wait_until("it is stopping", stops);
+    for _ in 0..3 {
+        signal(&down, Signal::SIGHUP);
+        assert!(stops());
+    }
+    fs::write(go, "").unwrap();
+    assert_eq!(down.wait().unwrap().code(), Some(0));
+    assert!(home.good(&["log", "slow"]).contains("finished"));
 }

@@ -3,7 +3,7 @@
 
 mod home;
 
-use home::{Home, finish, wait_until};
+use home::{Home, assert_one_line, finish, wait_until};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -88,7 +88,11 @@ fn local_down_leaves_no_process_and_may_be_called_twice() {
     home.good(&["local", "down"]);
     assert!(home.processes().is_empty(), "{:?}", home.processes());
     assert!(home.good(&["local", "down"]).contains("down already"));
-    assert_eq!(home.skynet(&["local", "status"]).code, Some(3));
+    let status = home.skynet(&["local", "status"]);
+    assert!(status.code == Some(3) && !status.out.contains("unsupervised"), "{status:?}");
+    assert!(status.out.contains("broker        down (skynet local up starts it"), "{status:?}");
+    let reload = home.skynet(&["reload", "sleeper"]);
+    assert!(reload.code == Some(1) && reload.err.contains("start it with: skynet local up"), "{reload:?}");
     home.good(&["local", "up"]);
     wait_until("the enabled service is up again", || home.skynet(&["status", "sleeper"]).code == Some(0));
 }
@@ -108,6 +112,14 @@ fn a_port_that_is_taken_gets_one_line_that_names_it_and_nothing_is_started() {
         assert!(done.err.contains(word), "{done:?}");
     }
     assert!(home.processes().is_empty());
+
+    // One that cannot be had is not kept either.
+    let before = fs::read_to_string(home.path("boss.conf")).unwrap();
+    let stranger = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let other = stranger.local_addr().unwrap().port().to_string();
+    assert_one_line(&home.skynet(&["local", "up", "--port", &other]), 111, &format!("port {other} is taken"));
+    assert_one_line(&home.skynet(&["local", "up", "--port", "0"]), 100, "0 is not in 1..");
+    assert_eq!(fs::read_to_string(home.path("boss.conf")).unwrap(), before);
 
     let free = tests::broker::free_port();
     home.good(&["local", "up", "--port", &free.to_string()]);
@@ -139,6 +151,33 @@ fn after_kill_9_of_svscan_up_recovers_with_one_copy_of_everything() {
     home.good(&["local", "up"]);
     wait_until("the service is up", || home.skynet(&["status"]).code == Some(0));
     wait_until("there is one copy of everything", || home.processes().len() == count);
+}
+
+/// "A home that a broken older run left behind (stale pids, sockets, half-written files)."
+#[test]
+fn a_home_in_which_everything_was_killed_comes_up_again() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    home.service("sleeper", "exec sleep 1000");
+    home.good(&["enable", "./sleeper"]);
+    let count = home.settled().len();
+    home.kill(home.svscan());
+    wait_until("nothing is left", || {
+        let left = home.processes();
+        left.iter().for_each(|one| tests::process::signal(one.pid, Signal::SIGKILL));
+        left.is_empty()
+    });
+    fs::write(home.path("run/svscan.new"), "12").unwrap();
+    let status = home.skynet(&["local", "status"]);
+    assert!(status.code == Some(3) && status.out.contains("is down\n"), "{status:?}");
+    let both = [home.start(&["local", "up"]), home.start(&["local", "up"])];
+    for done in both.map(finish) {
+        assert_eq!((done.code, done.out.contains("killed")), (Some(0), false), "{done:?}");
+    }
+    wait_until("the service is up", || home.skynet(&["status"]).code == Some(0));
+    wait_until("there is one copy of everything", || home.processes().len() == count);
+    home.good(&["local", "down"]);
+    assert!(home.processes().is_empty(), "{:?}", home.processes());
 }
 
 #[test]

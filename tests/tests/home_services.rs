@@ -4,6 +4,7 @@
 mod home;
 
 use home::{Home, Lines, executable, finish, wait_until};
+use servicedir::status::Want;
 use std::fs;
 use std::process::Stdio;
 
@@ -143,7 +144,7 @@ fn a_folder_that_cannot_be_run_gets_one_line_and_nothing_is_made() {
         ("./empty", 1, "run: it is missing"),
         ("./idle", 1, "chmod +x"),
         ("./bad.name", 100, "it has '.' in it"),
-        ("./nowhere", 111, "cannot enable ./nowhere"),
+        ("./nowhere", 1, "there is no folder ./nowhere"),
         ("nowhere", 1, "no participant \"nowhere\""),
     ] {
         let done = home.skynet(&["enable", word]);
@@ -265,4 +266,57 @@ fn a_participant_is_known_by_the_name_that_its_settings_give_it_too() {
     assert!(home.skynet(&["status", "sizer"]).out.contains("\nfolder "));
     assert!(home.good(&["stop", "sizer"]).contains("folder is down"));
     assert_eq!(home.skynet(&["log", "resizer"]).code, Some(1));
+}
+
+/// Two who enable the same participant at the same time: both have it enabled, and nothing half is left.
+#[test]
+fn who_enables_what_another_is_just_enabling_has_it_enabled() {
+    let home = Home::new();
+    home.service("one", "exec sleep 1000");
+    for _ in 0..5 {
+        let all: Vec<_> = (0..6).map(|_| home.start(&["enable", "./one"])).collect();
+        for done in all.into_iter().map(finish) {
+            assert_eq!(done.code, Some(0), "{done:?}");
+        }
+        let names = fs::read_dir(home.path("service")).unwrap().flatten().map(|entry| entry.file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["one"]);
+        home.good(&["remove", "one"]);
+    }
+}
+
+/// The same when it is taken away: one does it, the others find it done, and nothing of it goes on unseen.
+#[test]
+fn who_removes_what_another_is_just_removing_finds_it_gone() {
+    let home = up();
+    home.service("one", "exec sleep 1000");
+    for _ in 0..3 {
+        home.good(&["enable", "./one"]);
+        let all: Vec<_> = (0..4).map(|_| home.start(&["remove", "one"])).collect();
+        let all: Vec<_> = all.into_iter().map(finish).collect();
+        for done in &all {
+            let late = done.code == Some(1) && done.err.contains("no participant \"one\"");
+            assert!(done.code == Some(0) || late, "{all:?}");
+        }
+        assert_eq!(fs::read_dir(home.path("service")).unwrap().count(), 0, "{all:?}");
+        wait_until("nothing of it runs", || home.processes().len() == 1);
+    }
+}
+
+/// Who stops a service stops it, also where another command starts it meanwhile.
+#[test]
+fn what_is_started_while_it_is_stopped_is_stopped() {
+    let home = up();
+    let go = home.folder.path().join("go");
+    let script = format!("trap '' TERM; while ! [ -e '{}' ]; do sleep 0.05; done", go.display());
+    home.service("slow", &script);
+    home.good(&["enable", "./slow"]);
+    let stop = home.start(&["stop", "slow", "--timeout", "60s"]);
+    let state = || home.skynet(&["status", "slow"]).out;
+    wait_until("it is stopping", || state().contains("stopping"));
+    servicedir::client::send(&home.path("service/slow"), b"u").unwrap();
+    let stops_again = || servicedir::client::status(&home.path("service/slow")).unwrap().want == Want::Down;
+    wait_until("it is told to stop again", stops_again);
+    fs::write(go, "").unwrap();
+    let done = finish(stop);
+    assert!(done.code == Some(0) && done.out.contains("slow is down"), "{done:?}");
 }

@@ -59,6 +59,35 @@ fn a_reload_starts_at_once_what_waits_for_its_restart() {
     assert!(told.contains("sizer is up"), "{told}");
 }
 
+/// A value may be right by itself, and wrong beside what another file says: nothing is changed then.
+#[test]
+fn what_is_set_is_checked_beside_all_that_the_participant_reads() {
+    let home = Home::new();
+    home.good(&["new", "sizer"]);
+    home.good(&["enable", "./sizer"]);
+    let config = home.folder.path().join("sizer/config.exo");
+    let before = fs::read_to_string(&config).unwrap();
+    home.good(&["config", "set", "soft_timeout", "2m"]);
+    let done = home.skynet(&["config", "sizer", "set", "hard_timeout", "1m"]);
+    assert_one_line(&done, 1, "soft_timeout: 120 s is after hard_timeout (60 s), when all is over");
+    assert!(done.err.contains("boss.conf:") && done.err.ends_with("; nothing was changed\n"), "{done:?}");
+    assert_eq!(fs::read_to_string(&config).unwrap(), before);
+    home.good(&["config", "sizer", "set", "amqp.url", "amqps://localhost"]);
+    let done = home.skynet(&["config", "./sizer", "set", "amqp.tls.cert", "cert.pem"]);
+    assert_one_line(&done, 1, "amqp.tls.cert: it needs key beside it, as in amqp.tls = { cert");
+    home.good(&["config", "sizer", "set", "amqp.tls", "{ cert = \"cert.pem\", key = \"key.pem\" }"]);
+    home.good(&["config", "sizer", "unset", "amqp"]);
+    home.good(&["config", "sizer", "set", "hard_timeout", "3m"]);
+    let done = home.skynet(&["config", "set", "soft_timeout", "4m"]);
+    assert_one_line(&done, 1, "soft_timeout: 240 s is after hard_timeout (180 s)");
+    let done = home.skynet(&["config", "sizer", "unset", "nothing"]);
+    assert_one_line(&done, 1, "does not stand here");
+    // What is wrong already may be repaired step by step.
+    fs::write(&config, "hard_timeout = \"1m\"\n").unwrap();
+    home.good(&["config", "sizer", "set", "grace", "5s"]);
+    home.good(&["config", "sizer", "unset", "hard_timeout"]);
+}
+
 /// "doctor (broker, permissions, users, disk, stale locks: what is wrong and what to do)"
 #[test]
 fn doctor_tells_of_a_broker_elsewhere_and_a_notify_command_that_are_not_there() {
@@ -78,6 +107,45 @@ fn doctor_tells_of_a_broker_elsewhere_and_a_notify_command_that_are_not_there() 
     let found = found();
     assert!(found.contains("skynet local up --broker embedded"), "{found}");
     assert_eq!(found.matches("/no/such/program is not there").count(), 1, "{found}");
+}
+
+/// Who may write what is run chooses what is done.
+#[test]
+fn doctor_tells_of_a_participant_that_others_may_write() {
+    let home = Home::new();
+    home.good(&["new", "sizer"]);
+    home.good(&["enable", "./sizer"]);
+    let said = |found: &str| home.skynet(&["doctor"]).out.contains(found);
+    assert!(!said("others may write"));
+    let folder = home.folder.path().join("sizer");
+    let files = ["run", "config.exo", "sizer.py"].map(|file| folder.join(file));
+    for path in files.into_iter().chain([folder]) {
+        let before = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(before.mode() | 0o002)).unwrap();
+        assert!(said(&format!("chmod go-w {}\n", path.display())), "{}", path.display());
+        fs::set_permissions(&path, before).unwrap();
+    }
+}
+
+/// A state folder is not handed over by itself: that is said when another user is set.
+#[test]
+fn another_user_is_told_with_what_to_do_about_the_state() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // only root can be somebody else
+    }
+    let home = Home::new();
+    home.good(&["new", "sizer"]);
+    let state = home.path("participants/sizer");
+    fs::create_dir_all(&state).unwrap();
+    std::os::unix::fs::chown(&state, Some(65534), None).unwrap();
+    let set = |user| home.skynet(&["config", "./sizer", "set", "user", user]);
+    assert_one_line(&set("daemon"), 0, &format!("chown -R daemon {}", state.display()));
+    assert_eq!(set("nobody").err, "", "it is its own");
+    let (boss, file) = (home.path("boss.conf"), home.folder.path().join("sizer/config.exo"));
+    fs::write(boss, "").unwrap();
+    fs::write(file, "").unwrap();
+    home.good(&["enable", "./sizer"]);
+    assert_one_line(&home.skynet(&["config", "set", "user", "daemon"]), 0, "chown -R daemon ");
 }
 
 /// "Exit codes: 0 all are up, 3 something is down, 4 no such participant", also where it is to go on for ever.
@@ -142,4 +210,68 @@ fn a_test_has_the_variables_that_the_participant_will_have() {
     fs::write(folder.join("sizer.py"), handler).unwrap();
     let told = home.good(&["test", "./sizer"]);
     assert!(told.contains("said = \"onetwo\""), "{told}");
+}
+
+/// What runs is not ended where it could not be started again, and who asks why is not sent to a log that knows nothing.
+#[test]
+fn a_participant_whose_folder_is_gone_or_cannot_be_run_is_left_alone_and_said_to_be_that() {
+    let home = Home::up_without_broker();
+    let folder = home.service("one", "exec sleep 1000");
+    home.good(&["enable", "./one"]);
+    let pid = || status(&home, "one")["pid"].clone();
+    let before = pid();
+    let away = home.folder.path().join("away");
+    fs::rename(&folder, &away).unwrap();
+    let gone = format!("its folder {} is gone (put it back, or: skynet remove one)", folder.display());
+    for verb in ["reload", "restart"] {
+        assert_one_line(&home.skynet(&[verb, "one"]), 1, &gone);
+        assert_eq!(pid(), before, "{verb}");
+    }
+    assert!(home.skynet(&["doctor"]).out.contains(&gone));
+    home.good(&["stop", "one"]);
+    assert_one_line(&home.skynet(&["start", "one"]), 1, &gone);
+
+    fs::rename(&away, &folder).unwrap();
+    home.good(&["start", "one"]);
+    let before = pid();
+    fs::set_permissions(folder.join("run"), fs::Permissions::from_mode(0o644)).unwrap();
+    let repair = format!("(repair: chmod +x {})", folder.join("run").display());
+    assert_one_line(&home.skynet(&["restart", "one"]), 1, &repair);
+    assert_eq!(pid(), before);
+    assert!(home.skynet(&["doctor"]).out.contains(&repair));
+}
+
+/// "skynet config NAME set KEY VALUE (checked)": an account that is not there is told, and ends nothing that runs.
+#[test]
+fn a_user_who_is_not_there_is_told_and_leaves_what_runs_alone() {
+    let home = Home::up_without_broker();
+    home.good(&["new", "sizer"]);
+    home.good(&["enable", "./sizer"]);
+    let before = status(&home, "sizer")["pid"].clone();
+    let set = home.skynet(&["config", "sizer", "set", "user", "nobody-of-that-name"]);
+    assert_one_line(&set, 0, "there is no account nobody-of-that-name here");
+    let wrong = "sizer/config.exo: there is no account nobody-of-that-name";
+    assert_one_line(&home.skynet(&["reload", "sizer"]), 1, wrong);
+    assert_one_line(&home.skynet(&["restart", "sizer"]), 1, wrong);
+    assert_eq!(status(&home, "sizer")["pid"], before, "it runs on");
+    let doctor = home.skynet(&["doctor"]).out;
+    assert!(doctor.matches("nobody-of-that-name").count() == 1 && doctor.contains("useradd"), "{doctor}");
+}
+
+#[test]
+fn settings_that_are_set_at_the_same_time_are_all_set() {
+    let home = Home::new();
+    home.good(&["new", "sizer"]);
+    let keys =
+        ["grace=31s", "max_attempts=5", "max_body=32M", "prefetch=3", "max_workitems=7", "log_format=json"];
+    let pairs = keys.map(|pair| pair.split_once('=').unwrap());
+    let children = pairs.map(|(key, value)| home.start(&["config", "./sizer", "set", key, value]));
+    for child in children {
+        let done = finish(child);
+        assert_eq!(done.code, Some(0), "{done:?}");
+    }
+    let file = fs::read_to_string(home.folder.path().join("sizer/config.exo")).unwrap();
+    for (key, _) in pairs {
+        assert!(file.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key} is lost: {file}");
+    }
 }

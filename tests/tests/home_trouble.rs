@@ -29,7 +29,7 @@ fn a_home_that_a_broken_run_left_behind_comes_up() {
     write("run/svscan", format!("{} 12 {}\n", std::process::id(), "00".repeat(16)).as_bytes());
     write("run/svscan.new", b"123");
     write("boss.new", b"[amqp");
-    write("service/.sizer.gone/run", b"#!/bin/sh\n");
+    write("service/.sizer.gone-99999999/run", b"#!/bin/sh\n");
     write("service/.other.new-99999999/run", b"");
     write("service/sizer/supervise/status.new", b"\x40");
     let status = home.path("service/sizer/supervise/status");
@@ -84,8 +84,15 @@ fn strange_names_get_one_line() {
         assert_one_line(&home.skynet(&["wi", "status", "--", &format!("{name} ")]), 100, "is no wfid");
         assert_one_line(&home.skynet(&["send", "x", &format!("--wfid={name} ")]), 100, "is no wfid");
     }
+    for queue in ["", "a\nb", "amq.x", &"q".repeat(256)] {
+        assert_one_line(&home.skynet(&["send", queue]), 100, "is no queue");
+        assert_one_line(&home.skynet(&["register", "one", "--queue", queue]), 100, "is no queue");
+    }
     assert_eq!(fs::read_dir(home.path("service")).unwrap().count(), 1);
     assert!(!home.folder.path().join("b").exists());
+    home.good(&["local", "down"]);
+    let url = format!("amqp://a:b@127.0.0.1:1/{}", "v".repeat(256));
+    assert_one_line(&home.skynet(&["local", "up", "--broker", &url]), 0, "a vhost has 255 bytes at most");
 }
 
 /// "Logs that are huge, binary or gone."
@@ -118,8 +125,10 @@ fn logs_that_are_huge_binary_or_gone_are_no_trouble() {
     fs::remove_dir_all(home.path("log/odd")).unwrap();
     let gone = home.skynet(&["log", "odd"]);
     assert_eq!((gone.code, gone.out.as_str()), (Some(0), ""), "{gone:?}");
-    assert!(gone.err.lines().count() == 1 && gone.err.contains("no log"), "{gone:?}");
+    assert!(gone.err.lines().count() == 1 && gone.err.contains("nothing is logged of"), "{gone:?}");
     fs::create_dir(home.path("log/blind")).unwrap();
+    let empty = home.skynet(&["log", "blind"]);
+    assert!(empty.code == Some(0) && empty.err.contains("nothing is logged of blind in "), "{empty:?}");
     fs::create_dir(home.path("log/blind/current")).unwrap();
     assert_one_line(&home.skynet(&["log", "blind"]), 111, "log/blind");
 }
@@ -215,4 +224,86 @@ fn who_may_not_see_services_is_told_so() {
         assert!(done.err.contains("Permission denied"), "{words:?}: {done:?}");
     }
     home.good(&["status", "one"]);
+}
+
+/// A home that is no folder, and what a broken run left of the broker's settings: what is wrong, where, what to do.
+#[test]
+fn a_home_that_is_no_folder_and_half_settings_of_the_broker_get_one_line() {
+    let home = Home::new();
+    fs::write(home.root(), "no folder").unwrap();
+    let place = home.root().display().to_string();
+    assert_one_line(
+        &home.skynet(&["local", "up"]),
+        111,
+        &format!("{place}: something is there that is no folder"),
+    );
+    let doctor = home.skynet(&["doctor"]);
+    assert!(doctor.code == Some(1) && doctor.out.contains("is no folder, so no SkyNET"), "{doctor:?}");
+    fs::remove_file(home.root()).unwrap();
+
+    home.good(&["local", "up"]);
+    home.good(&["local", "down"]);
+    let toml = home.path("broker/broker.toml");
+    fs::write(&toml, "").unwrap();
+    let line =
+        format!("cannot use {0}: line 1: missing field `listen` (repair it, or: rm {0}; ", toml.display());
+    for words in [["local", "up"], ["local", "status"]] {
+        assert_one_line(&home.skynet(&words), 1, &line);
+    }
+    fs::remove_file(&toml).unwrap();
+    home.good(&["local", "up", "--broker", "embedded"]);
+}
+
+/// What cannot be read of a process keeps nobody from seeing the rest.
+#[test]
+fn a_failed_store_that_cannot_be_read_leaves_the_log_to_see() {
+    let home = Home::up_without_broker();
+    home.service("one", "echo w1 is here; exec sleep 1000");
+    home.good(&["enable", "./one"]);
+    wait_until("it is in the log", || home.good(&["log", "one"]).contains("w1 is here"));
+    fs::create_dir_all(home.path("participants/one")).unwrap();
+    fs::write(home.path("participants/one/failed"), "no folder").unwrap();
+    let traced = home.skynet(&["trace", "w1"]);
+    assert!(traced.code == Some(0) && traced.out.contains("w1 is here"), "{traced:?}");
+    assert_one_line(&traced, 0, "participants/one/failed: Not a directory");
+}
+
+/// A home that was removed while it was up: what runs of it is seen, and stopped by the next `up` or `down`.
+#[test]
+fn what_runs_of_a_home_that_was_removed_is_seen_and_stopped() {
+    let home = Home::new();
+    home.service("one", "exec sleep 1000");
+    let begin = || {
+        home.good(&["local", "up"]);
+        home.good(&["enable", "./one"]);
+        let old = home.settled();
+        fs::remove_dir_all(home.root()).unwrap();
+        let status = home.skynet(&["local", "status"]);
+        assert!(status.code == Some(3) && status.err.contains("skynet local down stops it"), "{status:?}");
+        old
+    };
+    let old = begin();
+    let up = home.good(&["local", "up"]);
+    assert!(up.contains("stopping what still runs of a home that was removed here"), "{up}");
+    assert!(home.processes().iter().all(|process| !old.contains(process)));
+    home.good(&["local", "down"]);
+    begin();
+    home.good(&["local", "down"]);
+    assert_eq!(home.processes(), []);
+}
+
+/// Messages that cannot be read: nothing is thrown away, and how to go on without them is said, and true.
+#[test]
+fn a_damaged_store_of_the_broker_is_left_to_its_owner() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    home.good(&["local", "down"]);
+    let store = home.path("broker/broker.db");
+    fs::write(&store, "this is no database, and long enough to see that ".repeat(99)).unwrap();
+    let up = home.skynet(&["local", "up"]);
+    let way_out = up.err.split("(to go on without the messages in it: ").nth(1);
+    let way_out = way_out.and_then(|rest| rest.split(')').next()).unwrap_or_else(|| panic!("{up:?}"));
+    assert!(Command::new("sh").args(["-c", way_out]).status().unwrap().success());
+    home.good(&["local", "up"]);
+    assert!(home.path("broker/broker.db.damaged").exists());
 }

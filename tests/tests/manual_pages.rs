@@ -20,14 +20,35 @@ fn every_program_has_a_page() {
     assert!(without.is_empty(), "no man page: {without:?}");
 }
 
-/// Where there is no groff, no formatter can complain.
+/// "SEE ALSO": made of the links of the reference, so that none stands alone.
+#[test]
+fn every_page_names_related_ones_that_are_there() {
+    let pages = pages();
+    let there: BTreeSet<_> = pages
+        .iter()
+        .filter_map(|page| {
+            let (name, section) = page.file_name()?.to_str()?.rsplit_once('.')?;
+            Some(format!("{name}({section})"))
+        })
+        .collect();
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap().replace("\\-", "-");
+        let related = text.split_once(".SH \"SEE ALSO\"\n").map(|(_, related)| related.trim_end());
+        let related = related.unwrap_or_else(|| panic!("{} names none", page.display()));
+        for one in related.split(", ") {
+            assert!(there.contains(one), "{}: {one:?} is not there", page.display());
+        }
+    }
+}
+
+/// Where there is no groff, no formatter can complain. In a locale without UTF-8 it has fewer letters.
 #[test]
 fn no_page_makes_the_formatter_complain() {
-    for page in pages() {
-        let Ok(done) = Command::new("groff").args(["-man", "-ww", "-z", "-Tutf8"]).arg(&page).output() else {
+    for (page, device) in pages().iter().flat_map(|page| [(page, "-Tutf8"), (page, "-Tascii")]) {
+        let Ok(done) = Command::new("groff").args(["-man", "-ww", "-z", device]).arg(page).output() else {
             return eprintln!("no groff here: this cannot be tried");
         };
         let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success() && said.is_empty(), "{}: {said}", page.display());
+        assert!(done.status.success() && said.is_empty(), "{} {device}: {said}", page.display());
     }
 }

@@ -14,6 +14,8 @@ on_both! {
     term_between_two_lines_ends_it_at_once,
     alrm_rotates_what_is_not_empty,
     alrm_cuts_at_a_line_end,
+    alrm_rotates_what_was_written_before_it_though_not_yet_read,
+    term_while_the_directories_are_opened_is_not_the_end_at_once,
     a_processor_replaces_what_was_finished,
     a_processor_has_a_state_that_goes_from_one_run_to_the_next,
     a_processor_works_in_the_log_directory,
@@ -111,6 +113,37 @@ fn alrm_cuts_at_a_line_end(programs: Programs) {
     for name in old_logs(&sandbox, "log") {
         assert!(sandbox.read(format!("log/{name}")).ends_with('\n'), "{name}");
     }
+}
+
+/// A multilog that is busy when lines and then ALRM come rotates these lines, too.
+fn alrm_rotates_what_was_written_before_it_though_not_yet_read(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let processor = "!while [ ! -e go ]; do sleep 0.02; done; cat";
+    let mut multilog = sandbox.start_fed("multilog", &[processor, "./log"]);
+    multilog.feed("one\n");
+    sandbox.wait_until("the line is written", || sandbox.read("log/current") == "one\n");
+    multilog.signal(Signal::SIGALRM);
+    sandbox.wait_until("the processor runs", || sandbox.has("log/processed"));
+    multilog.feed("two\n");
+    multilog.signal(Signal::SIGALRM);
+    sandbox.write("log/go", "");
+    sandbox.wait_until("it has rotated twice", || old_logs(&sandbox, "log").len() == 2 && empty(&sandbox));
+    assert_eq!(multilog.finish().told(), (0, "", ""));
+    assert_eq!(all_text(&sandbox, "log"), "one\ntwo\n");
+}
+
+/// "TERM: … flush, fsync, exit 0", from the first moment on.
+fn term_while_the_directories_are_opened_is_not_the_end_at_once(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let logs: Vec<_> = (0..200).map(|number| format!("./{number}")).collect();
+    let logs: Vec<_> = logs.iter().map(String::as_str).collect();
+    let mut multilog = sandbox.start_fed("multilog", &logs);
+    while !sandbox.has("0") {
+        std::thread::yield_now();
+    }
+    multilog.signal(Signal::SIGTERM);
+    assert_eq!(multilog.finish().told(), (0, "", ""));
+    assert_eq!(listing(&sandbox, "199"), ["744 0 current", "600 0 lock", "644 0 state"]);
 }
 
 /// "the processor: `sh -c PROCESSOR` with fd 0 previous, 1 processed".

@@ -6,6 +6,7 @@ mod home;
 use home::{Home, Lines, finish, signal, wait_until};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use unix::process::Signal;
 
 /// "I want to be given a workitem and focus on my system interaction and returning data."
@@ -20,6 +21,9 @@ fn i_want_to_be_given_a_workitem_and_return_data() {
     assert!(home.good(&["local", "up", "./sizer"]).contains("sizer is up (pid "));
     let out = home.good(&["send", "sizer", "--field", "text=hello", "--wait"]);
     assert!(out.contains("\nsize = 5\n"), "{out}");
+    // What cannot be worked on is answered, too.
+    let refused = home.skynet(&["send", "sizer", "--field", "params=3", "--wait"]);
+    assert!(refused.code == Some(1) && refused.err.contains("params is not an object"), "{refused:?}");
 }
 
 /// "I want to be able to run the participant on my local desktop."
@@ -75,6 +79,20 @@ fn just_give_me_a_simple_template() {
     fs::write(home.folder.path().join("exec/exec"), "#!/bin/sh\nexit 1\n").unwrap();
     let broken = home.skynet(&["test", "./exec"]);
     assert!(broken.code == Some(1) && broken.out.contains("test_exec: FAILED"), "{broken:?}");
+    // A unit test that was not made executable is not taken for none.
+    let unit = home.folder.path().join("exec/test_exec");
+    fs::set_permissions(unit, fs::Permissions::from_mode(0o644)).unwrap();
+    let closed = home.skynet(&["test", "./exec"]);
+    assert!(closed.out.contains("test_exec is neither Python nor executable"), "{closed:?}");
+}
+
+/// With `--once` there is no next time to promise.
+#[test]
+fn a_run_that_is_to_end_once_does_not_say_that_it_starts_again() {
+    let home = Home::up_without_broker();
+    home.service("brief", "exit 3");
+    let done = home.skynet(&["run", "./brief", "--once"]);
+    assert!(done.code == Some(1) && done.out.contains("brief ended with exit code 3\n"), "{done:?}");
 }
 
 /// Writes this as the handler of a participant that `skynet new` has made.
@@ -168,7 +186,8 @@ fn if_a_problem_occurs_i_have_all_that_is_known_and_the_incoming_workitem() {
         listed.contains("TypeError") && listed.contains("skynet failed sizer w1"),
         "it says what next: {listed}"
     );
-    let shown = home.good(&["failed", "sizer", "w1"]);
+    let shown = home.good(&["failed", "--all"]);
+    assert_eq!(shown, home.good(&["failed", "sizer", "w1"]), "one command where no wfid is known");
     for part in ["sizer.py\", line 4", "TypeError: object of type 'int' has no len()", "\"er\": 1", "python"]
     {
         assert!(shown.contains(part), "{part:?} is not in {shown}");

@@ -45,8 +45,12 @@ fn participant(home: &Home) {
         .unwrap();
     let config = home.folder.path().join("sizer/config.exo");
     let said = fs::read_to_string(&config).unwrap();
-    let limits = "max_attempts = 2\nsoft_timeout = \"2s\"\nhard_timeout = \"60s\"\n\n[fields]\nnumber = { type = \"integer\" }\n";
+    let limits = "max_attempts = 2\nsoft_timeout = \"5s\"\nhard_timeout = \"60s\"\n\n[fields]\nnumber = { type = \"integer\" }\n";
     fs::write(&config, said + limits).unwrap();
+    // It is to crash many times in a row, and nobody here is worn out by that.
+    let service = home.folder.path().join("sizer/service.toml");
+    let said = fs::read_to_string(&service).unwrap();
+    fs::write(&service, said.replace("\"1m\"", "\"1s\"")).unwrap();
     home.good(&["enable", "./sizer"]);
 }
 
@@ -64,7 +68,7 @@ fn send(home: &Home, way: &str, number: &str) -> Value {
         &fields[1],
         "--wait",
         "--timeout",
-        "60s",
+        "100s",
         "--json",
     ]);
     serde_json::from_str(&done.out).unwrap_or_else(|e| panic!("{way}: {e}: {done:?}"))
@@ -93,8 +97,8 @@ fn an_author_finds_with_two_commands_what_came_in_what_went_wrong_and_what_was_d
             answered,
         ),
         ("memory", &["MemoryError:", "bytearray(1 << 60)"], answered),
-        ("loop", &["Cancelled: longer than soft_timeout (2 s)", "while True: pass"], answered),
-        ("stuck", &["Cancelled: longer than soft_timeout (2 s)", "time.sleep(1000)"], answered),
+        ("loop", &["Cancelled: longer than soft_timeout (5 s)", "while True: pass"], answered),
+        ("stuck", &["Cancelled: longer than soft_timeout (5 s)", "time.sleep(1000)"], answered),
         ("exit_now", &["(by os._exit(5))", "os._exit(5) was called", "attempt 2: process "], given_up),
         ("segfault", &["(Segmentation fault)", "Fatal Python error", "attempt 2: process "], given_up),
         ("killed", &["(without a word: killed, or out of memory)", "attempt 2: process "], given_up),

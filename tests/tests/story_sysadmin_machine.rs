@@ -49,14 +49,31 @@ impl Machine {
         Some(machine)
     }
 
-    /// What `sudo make install` runs.
+    /// What `sudo make install` runs, by a root who lets nobody read what is root's.
     fn install(&self) -> String {
         let built = Programs::ours().bin().parent().unwrap().to_owned();
-        let mut command = self.sandbox.command("sh", &["packaging/install", built.to_str().unwrap()]);
+        let script = "umask 077; exec sh packaging/install \"$1\"";
+        let mut command = self.sandbox.command("sh", &["-c", script, "sh", built.to_str().unwrap()]);
         command.current_dir(tests::checkout()).env("PATH", PATH);
         let done = self.sandbox.spawn(command).finish();
         assert_eq!(done.code, Some(0), "{done:?}");
         done.out
+    }
+
+    /// A command of a shell, as root.
+    fn sh(&self, script: &str) -> Done {
+        let mut command = self.sandbox.command("sh", &["-c", script]);
+        command.current_dir(tests::checkout()).env("PATH", PATH);
+        self.sandbox.spawn(command).finish()
+    }
+
+    /// Somebody with this group and no account, on the system's tree.
+    fn somebody(&self, group: &str, words: &str) -> Done {
+        let group = self.sh(&format!("getent group {group} | cut -d: -f3")).out;
+        let group = group.trim();
+        self.sh(&format!(
+            "exec setpriv --reuid 12345 --regid 12345 --groups {group} {SKYNET} --system {words}"
+        ))
     }
 
     fn svscan(&self) -> Running {
@@ -79,8 +96,7 @@ impl Machine {
 
     /// Everything is gone, and the kernel is another one: by its boot id, as long as what is returned.
     fn power_fails(&self) -> Mount {
-        self.sandbox.leftovers().iter().for_each(|left| tests::process::signal(left.pid, Signal::SIGKILL));
-        self.sandbox.wait_until_nothing_is_left();
+        self.sandbox.kill_all();
         let id = self.sandbox.write("boot_id", "00000000-1111-2222-3333-444444444444\n");
         Mount::new(BOOT_ID.as_ref(), &["--bind", id.to_str().unwrap()])
     }
@@ -146,6 +162,18 @@ fn i_install_it_and_after_a_reboot_what_is_enabled_runs_and_nothing_else() {
     let before = pid("sizer");
     let said = machine.install();
     assert!(!said.contains("boss.conf") && !said.contains("made the user"), "{said}");
+    assert!(said.contains("skynet restart '*'"), "{said}");
+    assert_eq!(pid("sizer"), before);
+    // svscan and supervise, too, without an end of what they run.
+    let theirs = |left: &tests::process::Process| ["svscan", "supervise"].contains(&left.program.as_str());
+    let old: Vec<_> = machine.sandbox.leftovers().into_iter().filter(theirs).collect();
+    assert!(old.len() > 5, "{old:?}");
+    old.iter().for_each(|one| tests::process::signal(one.pid, Signal::SIGKILL));
+    let gone = || !old.iter().any(|one| tests::process::lives(one.pid));
+    machine.sandbox.wait_until("what was killed is gone", gone);
+    drop(svscan);
+    let svscan = machine.svscan();
+    machine.wait_for_states(&everything);
     assert_eq!(pid("sizer"), before);
     machine.good(&["restart", "sizer"]);
     machine.good(&["send", "sizer", "--wait"]);
@@ -164,9 +192,98 @@ fn code_that_the_participants_user_may_not_reach_is_said_to_be_that() {
     machine.good(&["new", "sizer", "private"]);
     let _svscan = machine.svscan();
     let done = machine.skynet(&["enable", "private/sizer"]);
-    let why = "private/sizer/sizer.py: Permission denied for the user boss";
+    let why = "the user boss, who has to be let into each folder above it, may not read ";
     assert!(done.code == Some(1) && done.err.contains(why), "{done:?}");
     fs::set_permissions(&private, fs::Permissions::from_mode(0o711)).unwrap();
     machine.good(&["enable", "private/sizer"]);
     assert!(machine.good(&["send", "sizer", "--wait"]).contains("__result__ = true"));
+}
+
+/// "Membership of group boss means reading logs and history; root means control."
+#[test]
+fn who_is_in_the_group_boss_may_read_and_who_is_not_is_told() {
+    let Some(machine) = Machine::new() else { return };
+    machine.good(&["new", "sizer"]);
+    let svscan = machine.svscan();
+    machine.good(&["enable", "./sizer"]);
+    machine.good(&["send", "sizer", "--wait", "--wfid", "w1"]);
+    let known = || machine.somebody("boss", "history").out.contains("w1");
+    machine.sandbox.wait_until("the history tells of it while it is written", known);
+    tests::process::signal(svscan.pid(), Signal::SIGTERM);
+    machine.sandbox.wait_until_nothing_is_left();
+    // Nobody has it open, and the reader may make no file beside it.
+    for (words, part) in
+        [("history", "w1"), ("log sizer", "w1"), ("trace w1", "replied"), ("failed", "no failed")]
+    {
+        let done = machine.somebody("boss", words);
+        assert!(done.code == Some(0) && done.out.contains(part), "{words}: {done:?}");
+    }
+    for words in
+        ["history", "log sizer", "trace w1", "failed", "queues", "config sizer", "stop sizer", "reload sizer"]
+    {
+        let done = machine.somebody("nogroup", words);
+        let told = done.err.contains("Permission denied") && !done.err.contains("os error");
+        assert!(done.code != Some(0) && told, "{words}: {done:?}");
+    }
+}
+
+/// "What is wrong and what to do."
+#[test]
+fn doctor_sees_a_state_of_another_user_and_a_full_disk_of_a_log() {
+    let Some(machine) = Machine::new() else { return };
+    machine.good(&["new", "sizer"]);
+    let _svscan = machine.svscan();
+    machine.good(&["enable", "./sizer"]);
+    let user = || {
+        machine.good(&["config", "sizer"]).lines().find(|line| line.starts_with("user ")).unwrap().to_owned()
+    };
+    assert!(user().contains("\"boss\"") && user().contains("default"), "{}", user());
+    machine.skynet(&["config", "sizer", "set", "user", "daemon", "--reload"]);
+    let said = machine.skynet(&["doctor"]).out;
+    assert!(
+        said.contains("wrong    sizer: its state in /var/lib/boss/participants/sizer is boss's"),
+        "{said}"
+    );
+    let repair = said.split("it takes no work\n").nth(1).unwrap().lines().next().unwrap();
+    let done = machine.sh(repair.trim_start_matches([' ', '→']));
+    assert_eq!(done.code, Some(0), "{repair}: {done:?}");
+    assert!(machine.good(&["send", "sizer", "--wait"]).contains("__result__ = true"));
+    assert!(machine.good(&["doctor"]).contains("nothing is wrong"));
+
+    let log = "/var/log/boss/sizer";
+    let _small = Mount::new(log.as_ref(), &["-t", "tmpfs", "-o", "size=64k", "none"]);
+    fs::write(format!("{log}/ballast"), [0; 65536]).unwrap();
+    let said = machine.skynet(&["doctor"]).out;
+    assert!(said.contains(&format!("wrong    disk: only 0 B are free in {log}\n")), "{said}");
+}
+
+/// "make uninstall": what install put there goes, what is an administrator's stays.
+#[test]
+fn i_take_it_away_again() {
+    let Some(machine) = Machine::new() else { return };
+    machine.good(&["new", "sizer"]);
+    let svscan = machine.svscan();
+    machine.good(&["enable", "./sizer"]);
+    let done = machine.sh("exec packaging/uninstall");
+    assert!(done.code == Some(111) && done.err.contains("sizer is supervised (first: "), "{done:?}");
+    tests::process::signal(svscan.pid(), Signal::SIGTERM);
+    machine.sandbox.wait_until_nothing_is_left();
+    let done = machine.sh("exec packaging/uninstall");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let left = machine
+        .sh("find /usr /lib/systemd /etc -xdev -iname '*skynet*' -newer /etc/boss -not -path '*/src/*'");
+    assert_eq!(left.out, "", "nothing of it is left");
+    assert!(fs::metadata("/etc/boss/boss.conf").is_ok() && fs::metadata("/var/log/boss/sizer").is_ok());
+}
+
+/// Root who tries `local up` has a home from then on, which commands work on: that is said, and the way back.
+#[test]
+fn a_home_of_roots_own_is_said_to_hide_the_system() {
+    let Some(machine) = Machine::new() else { return };
+    let up = machine.sh("export HOME=/srv/root; mkdir -p $HOME; skynet local up; skynet local down");
+    let note = "root's commands work on it, and on the system's SkyNET with --system only";
+    assert!(up.code == Some(0) && up.err.contains(note), "{up:?}");
+    let way_back = up.err.split("(away with it: ").nth(1).unwrap().trim_end().trim_end_matches(')');
+    let away = machine.sh(&format!("export HOME=/srv/root; {way_back}; skynet status"));
+    assert!(away.out.contains("no participant in /var/lib/boss/service"), "{away:?}");
 }

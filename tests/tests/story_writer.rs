@@ -36,10 +36,18 @@ fn i_want_to_manage_the_names_of_participants_without_changing_the_code() {
         assert_eq!(said, (&"^(size|measure)$".into(), &"sizes".into()), "{item}");
     }
     json(&home, &["launch", "--definition", "Ruote.process_definition do sizer end", "-F", "a.b=1"]);
+    for definition in ["", "process.rb", "{\"definition\": \"sizer\"}"] {
+        let bad = home.skynet(&["launch", "--definition", definition]);
+        assert!(bad.code == Some(100) && bad.err.contains("no process definition"), "{definition}: {bad:?}");
+        assert_eq!(bad.err.lines().count(), 1, "{bad:?}");
+    }
+    // In a file one word is the definition, not another file.
+    fs::write(home.folder.path().join("process.rb"), "sizer").unwrap();
+    json(&home, &["launch", "process.rb"]);
     let queues = json(&home, &["queues"]);
     let replies =
         queues.as_array().unwrap().iter().find(|queue| queue["queue"] == "ruote_workitems").unwrap();
-    assert_eq!(replies["ready"], 5, "the engine finds all of them when it comes: {queues}");
+    assert_eq!(replies["ready"], 6, "the engine finds all of them when it comes: {queues}");
     let bad = home.skynet(&["register", "./sizer", "--as", "size["]);
     assert!(bad.code == Some(100) && bad.err.lines().count() == 1, "{bad:?}");
 }

@@ -241,3 +241,13 @@ fn a_signal_that_supervise_was_started_to_ignore_is_not_ignored_by_the_service()
         });
     }
 }
+
+/// The two signals of C's library among them, which its posix_spawn leaves ignored.
+#[test]
+fn a_service_under_svscan_ignores_no_signal_of_the_kernels() {
+    let sandbox = Sandbox::with(Programs::ours());
+    let script = "grep SigIgn /proc/self/status >ignored.new; mv ignored.new ignored; exec sleep 1000";
+    let service = Service::new(&sandbox, "scan/s", script);
+    let _svscan = sandbox.start("sh", &["-c", "trap '' HUP USR1 34 64; exec svscan scan"]);
+    service.wait_until_it_holds("ignored", "SigIgn:\t0000000000000000\n");
+}

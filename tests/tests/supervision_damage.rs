@@ -4,7 +4,6 @@
 use servicedir::holder;
 use std::fs::{self, OpenOptions};
 use tests::Sandbox;
-use tests::process::lives;
 use tests::service::Service;
 use unix::process::Identity;
 
@@ -80,21 +79,45 @@ fn fault_two_records_of_a_service_that_of_the_living_process_is_believed() {
     }
 }
 
-/// "directories removed … under us": the service goes on, and the status comes back with the directory.
+/// "directories removed … under us": the service goes on; with the next change the folder is there anew with all that is in
+/// it, so that letters arrive, and a supervise that comes after this one knows of the service.
 #[test]
 fn fault_folder_of_supervise_removed_the_service_goes_on() {
     let sandbox = Sandbox::new();
     let service = Service::sleeper(&sandbox, "s");
-    let mut supervise = service.supervise();
+    let mut first = service.supervise();
     let pid = service.wait_until_up();
     fs::rename(service.path("supervise"), sandbox.path("elsewhere")).unwrap();
     // The letter reaches it through the FIFO that it holds.
     fs::write(sandbox.path("elsewhere/control"), "p").unwrap();
-    supervise.wait_until_it_says("unable to open s/supervise/status.new: file does not exist");
-    assert!(lives(pid));
-    fs::rename(sandbox.path("elsewhere"), service.path("supervise")).unwrap();
     service.wait_until_svstat("up (pid PID) N seconds, paused");
-    assert_eq!(service.pid(), Some(pid));
+    assert_eq!(first.err(), "supervise: warning: s/supervise was removed: making it anew\n");
+    service.svc("-c");
+    service.wait_until_svstat("up (pid PID) N seconds");
+    let twin = sandbox.run("supervise", &["s"]);
+    let taken = "supervise: fatal: unable to acquire s/supervise/lock: temporary failure\n";
+    assert_eq!(twin.told(), (111, "", taken));
+    first.kill();
+    let second = service.supervise();
+    service.wait_until_svstat("up (pid PID) N seconds");
+    assert_eq!((service.pid(), second.err()), (Some(pid), String::new()));
+}
+
+/// `svc -dx DIR; rm -rf DIR`: what is being removed is not made anew.
+#[test]
+fn a_supervise_that_is_to_exit_makes_no_folder_anew() {
+    let sandbox = Sandbox::new();
+    let run = "trap '' TERM; echo >deaf; while [ ! -e over ]; do sleep 0.02; done";
+    let service = Service::new(&sandbox, "s", run);
+    let mut supervise = service.supervise();
+    service.wait_until_it_holds("deaf", "\n");
+    service.svc("-dx");
+    service.wait_until_svstat("up (pid PID) N seconds, want down");
+    fs::rename(service.path("supervise"), sandbox.path("elsewhere")).unwrap();
+    sandbox.write("s/over", "");
+    let said = "supervise: warning: unable to open s/supervise/status.new: file does not exist\n";
+    assert_eq!(supervise.finish().told(), (0, "", said));
+    assert!(!sandbox.has("s/supervise"));
 }
 
 /// "renamed under us".

@@ -254,26 +254,6 @@ fn fault_hup_to_svscan_ends_nothing() {
     assert!(svscan.runs() && lives(pid));
 }
 
-/// "all bounded by the longest grace": a service whose supervise has promised to kill it later than svscan would is left
-/// to its supervise. Takes 95 seconds.
-#[test]
-#[ignore = "issue 4: takes 95 seconds; cargo test -p tests --test supervision_faults -- --ignored"]
-fn fault_term_to_svscan_a_grace_longer_than_its_own_is_waited_for() {
-    let sandbox = Sandbox::new();
-    let run = "trap 'echo TERM >>signals' TERM\necho start >>starts\nwhile :; do sleep 0.1; done";
-    let service = Service::new(&sandbox, "scan/s", run);
-    sandbox.write("scan/s/service.toml", "[stop]\ngrace = \"94s\"\n");
-    let mut svscan = svscan(&sandbox);
-    service.wait_until_it_holds("starts", "start\n");
-    let started = std::time::Instant::now();
-    svscan.signal(Signal::SIGTERM);
-    let ended = tests::waiting::holds_within(std::time::Duration::from_secs(150), || !svscan.runs());
-    assert!(ended && started.elapsed().as_secs() >= 94, "{}", svscan.told());
-    let done = svscan.finish();
-    let said = "supervise: warning: s did not end within 94 seconds: killing it\n";
-    assert_eq!(done.told(), (1, "", said));
-}
-
 fn supervise_of(sandbox: &Sandbox, svscan: &Running, name: &str) -> i32 {
     sandbox.wait_for("svscan has a supervise", || {
         let words = format!("supervise {name}");

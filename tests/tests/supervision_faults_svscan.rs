@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
 use tests::process::{Process, lives, signal};
 use tests::service::Service;
 use tests::{Pair, Running, Sandbox};
@@ -135,7 +138,7 @@ fn fault_svscan_killed_term_to_the_new_one_waits_for_what_it_found() {
     let mut second = svscan(&sandbox);
     has_scanned(&sandbox, "marker");
     assert_eq!(second.terminate().told(), (0, "", ""));
-    assert!(sandbox.leftovers().is_empty(), "{:?}", sandbox.leftovers());
+    sandbox.wait_until_nothing_is_left();
 }
 
 /// The same, where the new one has not looked at it yet: its directory has just got its name.
@@ -154,7 +157,7 @@ fn fault_svscan_killed_term_to_the_new_one_ends_also_what_it_has_not_looked_at()
     second.signal(Signal::SIGTERM);
     second.signal(Signal::SIGCONT);
     assert_eq!(second.finish().told(), (0, "", ""));
-    assert!(sandbox.leftovers().is_empty(), "{:?}", sandbox.leftovers());
+    sandbox.wait_until_nothing_is_left();
 }
 
 /// "As PID 1: the same, then reaps all; exit code says whether anything had to be killed."
@@ -172,7 +175,7 @@ fn fault_term_to_svscan_as_pid_1_stops_everything() {
     });
     signal(inner.pid, Signal::SIGTERM);
     assert_eq!(outer.finish().told(), (0, "", ""));
-    assert!(sandbox.leftovers().is_empty(), "{:?}", sandbox.leftovers());
+    sandbox.wait_until_nothing_is_left();
 }
 
 /// "raise RLIMIT_NOFILE soft to hard, give children the original limit back".
@@ -207,4 +210,121 @@ fn fault_term_to_svscan_while_a_logger_is_being_started_it_ends_in_order() {
     sandbox.write("scan/s/go", "");
     assert_eq!(svscan.finish().told(), (0, "", ""));
     sandbox.wait_until_nothing_is_left();
+}
+
+/// A pair whose logger's supervise is being started, and does not get so far while `scan/s/closed` is there, and the svscan
+/// that started it, which is killed then. All else lives, but for the logger.
+fn killed_while_it_starts_the_supervise_of_a_logger(sandbox: &Sandbox) -> Pair<'_> {
+    let bin = sandbox.programs().bin().display().to_string();
+    let wait = format!(
+        "[ \"$1\" != log ] || while [ -e closed ]; do echo >waits; sleep 0.01; done\nexec {bin}/supervise \"$@\""
+    );
+    sandbox.script("slow/supervise", &wait);
+    sandbox.set("PATH", format!("{}:{bin}:/usr/bin:/bin", sandbox.path("slow").display()));
+    let mut pair = Pair::new(sandbox);
+    let mut first = svscan(sandbox);
+    pair.log_numbers(1, 10);
+    let logger = pair.log.wait_until_up();
+    sandbox.write("scan/s/closed", "");
+    kill(sandbox, supervises(&pair).1);
+    kill(sandbox, logger);
+    sandbox.wait_until("another supervise is being started", || sandbox.has("scan/s/waits"));
+    first.kill();
+    pair
+}
+
+/// The supervise that was only just started may be the last one who has an end of the pipe.
+#[test]
+fn fault_svscan_killed_while_it_starts_a_supervise_that_one_does_its_work() {
+    let sandbox = Sandbox::new();
+    let mut pair = killed_while_it_starts_the_supervise_of_a_logger(&sandbox);
+    let main = servicedir::holder::recorded(&pair.service.path("")).unwrap().pid;
+    kill(&sandbox, main);
+    pair.order(11, 20);
+    fs::remove_file(sandbox.path("scan/s/closed")).unwrap();
+    pair.expect(20);
+    let before = pair.pipe();
+    let second = svscan(&sandbox);
+    has_scanned(&sandbox, "marker");
+    let service = pair.service.wait_until_up();
+    kill(&sandbox, service);
+    pair.service.wait_until_another(service);
+    pair.log_numbers(21, 30);
+    assert_eq!(pair.pipe(), before);
+    assert_eq!((second.out(), second.err()), (String::new(), String::new()));
+}
+
+/// The same, where the next svscan comes before it has taken its lock, and nobody else has the pipe.
+#[test]
+fn fault_svscan_killed_while_it_starts_a_supervise_the_next_one_knows_of_that() {
+    let sandbox = Sandbox::new();
+    let mut pair = killed_while_it_starts_the_supervise_of_a_logger(&sandbox);
+    let service = pair.service.wait_until_up();
+    let before = pair.end(service, 1);
+    let main = servicedir::holder::recorded(&pair.service.path("")).unwrap().pid;
+    kill(&sandbox, main);
+    kill(&sandbox, service);
+    let second = svscan(&sandbox);
+    pair.service.wait_until_another(service);
+    fs::remove_file(sandbox.path("scan/s/closed")).unwrap();
+    pair.log_numbers(11, 20);
+    assert_eq!(pair.pipe(), (before.clone(), before));
+    assert_eq!((second.out(), second.err()), (String::new(), String::new()));
+}
+
+/// What is only just being started may be about to take over a service that runs: it is told as soon as it hears.
+#[test]
+fn fault_term_to_svscan_while_a_supervise_is_being_started_its_service_is_stopped() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "scan/s");
+    let bin = sandbox.programs().bin().display().to_string();
+    let closed = service.path("closed").display().to_string();
+    let wait =
+        format!("while [ -e {closed} ]; do echo >s/waits; sleep 0.01; done\nexec {bin}/supervise \"$@\"");
+    sandbox.script("slow/supervise", &wait);
+    sandbox.set("PATH", format!("{}:{bin}:/usr/bin:/bin", sandbox.path("slow").display()));
+    let mut svscan = svscan(&sandbox);
+    service.wait_until_up();
+    sandbox.write("scan/s/closed", "");
+    kill(&sandbox, servicedir::holder::recorded(&service.path("")).unwrap().pid);
+    sandbox.wait_until("another supervise is being started", || sandbox.has("scan/s/waits"));
+    let before = switches(svscan.pid());
+    svscan.signal(Signal::SIGTERM);
+    // It has heard, and looks again and again whether it is heard.
+    sandbox.wait_until("svscan has told what it can", || switches(svscan.pid()) > before + 10);
+    fs::remove_file(sandbox.path("scan/s/closed")).unwrap();
+    assert_eq!(svscan.finish().told(), (0, "", ""));
+    assert!(sandbox.leftovers().is_empty(), "{:?}", sandbox.leftovers());
+}
+
+/// How often a process has gone to sleep.
+fn switches(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let figure = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    figure.unwrap().trim().parse().unwrap()
+}
+
+/// What looks like a supervise may be anybody's: its word is taken only where it is of svscan's user in each respect.
+#[test]
+fn fault_another_user_says_that_it_is_a_supervise_it_gets_no_pipe() {
+    if !unix::privileges::is_root() {
+        return eprintln!("only root can start another user's process: this cannot be tried");
+    }
+    let sandbox = Sandbox::new();
+    let mut pair = Pair::new(&sandbox);
+    let meta = fs::metadata(sandbox.path("scan/s")).unwrap();
+    // One that acts for root in the name of somebody else, who chose what it is called and its environment.
+    let program = sandbox.path("supervise");
+    fs::copy("/bin/sleep", &program).unwrap();
+    for (path, mode) in [(sandbox.dir(), 0o755), (&program, 0o4755)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mut command = sandbox.command(&program, &["1000"]);
+    command.env("SVSCAN", format!("{}:{} 0", meta.dev(), meta.ino())).uid(65534).gid(65534);
+    command.stdin(Stdio::piped());
+    let impostor = sandbox.spawn(command);
+    let svscan = svscan(&sandbox);
+    pair.log_numbers(1, 10);
+    assert_ne!(pair.pipe().1, pair.end(impostor.pid(), 0));
+    assert_eq!(svscan.err(), "");
 }

@@ -75,7 +75,7 @@ fn a_start_that_fails_in_any_way_is_told_as_failed_for_good() {
             (format!("failed {exit} 0\n").as_str(), ""),
             "{name}"
         );
-        assert_eq!(state(&service), State::Failed, "{name}");
+        sandbox.wait_until("it has failed for good", || state(&service) == State::Failed);
     }
 }
 
@@ -122,6 +122,28 @@ fn start_and_stop_work_without_a_run() {
     service.svc("-u");
     service.wait_until_it_holds("log", "start\nstop\nstart\n");
     assert_eq!(supervise.err(), "");
+}
+
+/// "What was wanted holds", and what was done: `stop` undoes it, and `start` is not done twice.
+#[test]
+fn fault_supervise_killed_after_a_start_that_was_all_stop_undoes_it() {
+    let sandbox = Sandbox::new();
+    let service = Service::empty(&sandbox, "s");
+    sandbox.script("s/start", "echo start >>log");
+    sandbox.script("s/stop", "echo stop >>log");
+    let mut first = service.supervise();
+    service.wait_until_it_holds("log", "start\n");
+    sandbox.wait_until("nothing more is due", || state(&service) == State::Down);
+    first.kill();
+    let mut second = service.supervise();
+    service.svc("-d");
+    service.wait_until_it_holds("log", "start\nstop\n");
+    sandbox.wait_until("nothing more is due", || state(&service) == State::Down);
+    second.kill();
+    let third = service.supervise();
+    service.svc("-u");
+    service.wait_until_it_holds("log", "start\nstop\nstart\n");
+    assert_eq!(third.err(), "");
 }
 
 /// "with a time limit".

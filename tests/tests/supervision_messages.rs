@@ -10,6 +10,7 @@ on_both! {
     svc_without_a_directory_does_nothing,
     svc_lists_its_options_when_one_is_unknown,
     svc_warns_and_goes_on_with_the_next_directory,
+    svc_says_that_letters_could_not_be_written,
 }
 
 /// "Usage error 100 (`supervise: usage: supervise dir`). chdir to DIR (111 on failure)"; "Error words are
@@ -126,4 +127,13 @@ svc: warning: unable to chdir to nowhere: file does not exist
     let done = sandbox.run("svc", &["-p", "ended", "never", "nowhere", "s"]);
     assert_eq!(done.told(), (0, "", expected));
     service.wait_until_svstat("up (pid PID) N seconds, paused");
+}
+
+/// In daemontools' words; "exit 0 in any case except usage".
+fn svc_says_that_letters_could_not_be_written(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    sandbox.folder("full/supervise");
+    sandbox.link("full/supervise/control", "/dev/full");
+    let expected = "svc: warning: error writing commands to full: out of disk space\n";
+    assert_eq!(sandbox.run("svc", &["-u", "full"]).told(), (0, "", expected));
 }

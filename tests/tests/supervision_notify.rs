@@ -104,7 +104,8 @@ fn the_samples_tell_what_happened_and_the_last_log_lines() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let mut webhook = sandbox.start(notify.join("webhook"), &[&url]);
-    let (mut peer, _) = listener.accept().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let (mut peer, _) = sandbox.wait_for("it connects", || listener.accept().ok());
     let mut request = vec![];
     let body = loop {
         use std::io::{Read, Write};

@@ -5,7 +5,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tests::service::Service;
 use tests::{Programs, Sandbox, mask, on_both};
 use unix::tai64n::Tai64n;
@@ -15,6 +15,7 @@ on_both! {
     the_status_of_a_service_that_is_up,
     the_status_of_a_service_that_is_down,
     svstat_says_what_the_status_bytes_say,
+    svstat_counts_whole_seconds_of_the_clock,
     fault_clock_set_back_svstat_counts_a_time_in_the_future_as_zero,
     svstat_names_what_it_cannot_read,
     relative_names_count_from_where_svstat_was_started,
@@ -128,6 +129,19 @@ fn svstat_says_what_the_status_bytes_say(programs: Programs) {
     }
 }
 
+/// What is behind the point counts on neither side: from 0.999 to 7.001 it is 7 seconds.
+fn svstat_counts_whole_seconds_of_the_clock(programs: Programs) {
+    let sandbox = Sandbox::with(programs);
+    let service = Service::empty(&sandbox, "s");
+    let _reader = pretend_supervise(&sandbox, &service);
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let since = clock() - 7;
+    write_status(&sandbox, &service, UNIX_EPOCH + Duration::new(since, 999_999_999), 42, 0, b'u');
+    let said = sandbox.run("svstat", &["s"]).good();
+    let possible: Vec<_> = (7..=clock() - since).map(|n| format!("s: up (pid 42) {n} seconds\n")).collect();
+    assert!(possible.contains(&said), "{said}");
+}
+
 fn fault_clock_set_back_svstat_counts_a_time_in_the_future_as_zero(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let service = Service::empty(&sandbox, "s");
@@ -193,4 +207,22 @@ fn write_status(sandbox: &Sandbox, service: &Service<'_>, since: SystemTime, pid
     bytes.extend(pid.to_le_bytes());
     bytes.extend([paused, want]);
     sandbox.write(format!("{}/supervise/status", service.name()), bytes);
+}
+
+/// "byte 1 while the status is right": that tells that supervise runs, also where nothing else does.
+#[test]
+fn a_status_is_marked_as_right_while_its_supervise_runs() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "s");
+    let said = || mask::pids_and_times(&sandbox.run("svstat", &["s"]).good());
+    let mut supervise = service.supervise();
+    service.wait_until_up();
+    fs::remove_file(service.path("supervise/ok")).unwrap();
+    sandbox.wait_until("the state is told all the same", || said() == "s: up (pid PID) N seconds\n");
+    for (letter, state) in [("-d", "down N seconds, normally up"), ("-u", "up (pid PID) N seconds")] {
+        service.svc(letter);
+        service.wait_until_svstat(state);
+    }
+    supervise.kill();
+    assert_eq!(said(), "s: unable to open supervise/ok: file does not exist\n");
 }

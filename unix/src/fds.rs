@@ -31,8 +31,15 @@ pub fn whole_pipe(fd: impl AsFd) -> io::Result<OwnedFd> {
 /// # Errors
 /// ENOENT where there is no process of this pid; what opening it reports.
 pub fn process(pid: impl Display) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    Ok(open(format!("/proc/{pid}").as_str(), flags, Mode::empty())?)
+    directory(Path::new(&format!("/proc/{pid}")))
+}
+
+/// A directory, which this stays whatever it is called later.
+///
+/// # Errors
+/// What opening it reports.
+pub fn directory(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
 /// As [`whole_pipe`], for a descriptor of another [`process`].

@@ -11,7 +11,7 @@ use crate::process;
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::num::NonZeroUsize;
@@ -39,8 +39,6 @@ pub struct Launch<'a> {
 pub struct Launched {
     /// Its pid.
     pub pid: i32,
-    /// Its start time in clock ticks since boot, as in /proc/PID/stat; `None` where that cannot be found out.
-    pub start_time: Option<u64>,
     /// Why it could not execute its program. It has exited with 111, and is to be reaped as any other child.
     pub failed: Option<(Step, Errno)>,
 }
@@ -65,7 +63,6 @@ struct Shared<'a, 'r> {
     environment: *const *const libc::c_char,
     ticks_before: u64,
     record: &'r mut Record<'r>,
-    start_time: Option<u64>,
     failed: Option<(Step, Errno)>,
 }
 
@@ -75,6 +72,8 @@ pub type Record<'a> = dyn FnMut(i32, Result<u64, Errno>) -> Result<(), Errno> + 
 
 /// Room for the frames of [`child`]. Mapped for the length of a launch only: afterwards nothing of it stays in memory.
 const STACK: usize = 64 * 1024;
+/// How many signals the kernel knows.
+const SIGNALS: libc::c_long = 64;
 
 impl Launch<'_> {
     /// Makes the child. `record` is called in it, before it executes, with its pid and start time; it shares
@@ -91,7 +90,6 @@ impl Launch<'_> {
             environment: environment.as_ref().map_or_else(environ, |list| list.as_ptr()),
             ticks_before: process::boot_ticks(),
             record,
-            start_time: None,
             failed: None,
         };
         let room = NonZeroUsize::MIN.saturating_add(STACK - 1);
@@ -117,7 +115,7 @@ impl Launch<'_> {
         // SAFETY: our own mapping, which nobody runs on any more.
         let _ = unsafe { munmap(stack, STACK) };
         let pid = pid?;
-        Ok(Launched { pid, start_time: shared.start_time, failed: shared.failed })
+        Ok(Launched { pid, failed: shared.failed })
     }
 
     /// The environment as execve wants it, if it is not just ours.
@@ -167,9 +165,15 @@ extern "C" fn child(shared: *mut libc::c_void) -> libc::c_int {
     let shared = unsafe { &mut *shared.cast::<Shared<'_, '_>>() };
     // What we handle, and what whoever started us ignores, is no business of the program's. The dispositions are our
     // own, not shared as the memory is.
-    for signal in Signal::iterator() {
-        // SAFETY: SIG_DFL installs no handler. KILL and STOP refuse, and need not be told.
-        unsafe { libc::signal(signal as i32, libc::SIG_DFL) };
+    // Asked of the kernel itself, for C's library leaves out the two of its own (32 and 33), which its posix_spawn ignores
+    // in whoever started us.
+    let default = [0u64; 4];
+    for signal in 1..=SIGNALS {
+        // SAFETY: a sigaction of the kernel, whatever its layout, that is all zero is the default action without flags
+        // and mask; none is larger. KILL and STOP refuse, and need not be told.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null::<u64>(), SIGNALS / 8)
+        };
     }
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
     let pid = nix::unistd::getpid().as_raw();
@@ -178,7 +182,6 @@ extern "C" fn child(shared: *mut libc::c_void) -> libc::c_int {
         ticks if ticks == shared.ticks_before => Ok(ticks),
         _ => process::start_time(pid).map_err(|e| Errno::try_from(e).unwrap_or(Errno::UnknownErrno)),
     };
-    shared.start_time = start_time.ok();
     shared.failed = Some(match (shared.record)(pid, start_time) {
         Ok(()) => shared.become_program(),
         Err(errno) => (Step::Record, errno),
@@ -259,15 +262,17 @@ mod tests {
             ..Launch::default()
         };
         let mut said = log.try_clone().unwrap();
+        let mut told = None;
         let launched = fork
             .start(&mut |pid, time| {
+                told = Some(time);
                 writeln!(said, "record {pid} {time:?}").unwrap();
                 Ok(())
             })
             .unwrap();
         // It lives, waiting for a line.
         let seen = process::start_time(launched.pid).unwrap();
-        assert_eq!(launched.start_time, Some(seen));
+        assert_eq!(told, Some(Ok(seen)));
         assert_eq!(launched.failed, None);
         drop(near);
         assert!(matches!(waitpid(Pid::from_raw(launched.pid), None).unwrap(), WaitStatus::Exited(..)));

@@ -18,16 +18,20 @@
 //! | [`execution`] | becoming another program |
 //! | [`marked`] | a mark on an open file, for whoever looks |
 //! | [`local_time`] | the local time of a second |
+//! | [`apart`] | a thread with an umask of its own |
+//! | [`forked`] | what is not for children that somebody else forks |
 //! | [`inherited`] | descriptors that somebody else left open |
 //! | [`writeback`] | beginning to write to disk |
 //! | [`handed`] | a child with a working directory and descriptors of choice |
 
+pub mod apart;
 pub mod awake;
 pub mod before_main;
 pub mod clock;
 pub mod execution;
 pub mod fault;
 pub mod fds;
+pub mod forked;
 pub mod handed;
 pub mod inherited;
 pub mod kept;

@@ -1,6 +1,6 @@
 //! A mark on an open file, for whoever looks: a lock that nobody waits for. It needs no room on the disk, can be made where
 //! nothing can be written, goes when its maker ends, and looking for it takes no lock (fcntl(2), open file description
-//! locks).
+//! locks). What it means is told by the byte that it is on, which need not be there.
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -15,29 +15,31 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Marks a file that is open for reading.
+    /// Marks a byte of a file that is open for reading.
     ///
     /// # Errors
     /// What `fcntl` reports, as where the file system has no locks.
-    pub fn on(file: File) -> io::Result<Self> {
-        fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_RDLCK)))?;
+    pub fn on(file: File, byte: i64) -> io::Result<Self> {
+        fcntl(&file, FcntlArg::F_OFD_SETLK(&lock(libc::F_RDLCK, byte, 1)))?;
         Ok(Self { _file: file })
     }
 }
 
-/// Whether a file is marked by somebody else. Where the file system has no locks nobody can say so.
-pub fn is_marked(file: impl AsFd) -> bool {
-    // A lock for writing is what a mark would be in the way of.
-    let mut asked = whole_file(libc::F_WRLCK);
-    fcntl(file, FcntlArg::F_OFD_GETLK(&mut asked)).is_ok() && asked.l_type != lock_type(libc::F_UNLCK)
+/// The byte that somebody else has marked. Where the file system has no locks nobody can say so.
+pub fn marked(file: impl AsFd) -> Option<i64> {
+    // A lock for writing on all of it is what a mark would be in the way of.
+    let mut asked = lock(libc::F_WRLCK, 0, 0);
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut asked)).ok()?;
+    (asked.l_type != lock_type(libc::F_UNLCK)).then_some(asked.l_start)
 }
 
-fn whole_file(kind: libc::c_int) -> libc::flock {
+/// A lock on so many bytes; 0 = to the end.
+fn lock(kind: libc::c_int, start: i64, length: i64) -> libc::flock {
     libc::flock {
         l_type: lock_type(kind),
         l_whence: lock_type(libc::SEEK_SET),
-        l_start: 0,
-        l_len: 0,
+        l_start: start,
+        l_len: length,
         l_pid: 0,
     }
 }
@@ -57,11 +59,13 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let open = || File::open(&path).unwrap();
         let (first, second) = (open(), open());
-        assert!(!is_marked(&first));
-        let mark = Mark::on(open()).unwrap();
-        assert!(is_marked(&first) && is_marked(&second));
-        drop(mark);
-        assert!(!is_marked(&first) && !is_marked(&second));
+        assert_eq!(marked(&first), None);
+        for byte in [0, 7] {
+            let mark = Mark::on(open(), byte).unwrap();
+            assert_eq!([marked(&first), marked(&second)], [Some(byte); 2]);
+            drop(mark);
+            assert_eq!([marked(&first), marked(&second)], [None; 2]);
+        }
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -10,6 +10,7 @@ use nix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::str::SplitAsciiWhitespace;
 use std::time::Duration;
 
 pub use nix::sys::signal::Signal;
@@ -50,25 +51,78 @@ impl Identity {
     }
 }
 
-/// The pid of the parent.
-pub fn parent() -> i32 {
-    nix::unistd::getppid().as_raw()
-}
-
 /// Start time of a process in clock ticks since boot.
 ///
 /// # Errors
 /// What reading /proc reports.
 pub fn start_time(pid: i32) -> io::Result<u64> {
+    stat(pid, |_, mut fields| fields.nth(19)?.parse().ok())
+}
+
+/// What a process looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looks {
+    /// The name of its program, cut to 15 bytes.
+    pub name: Vec<u8>,
+    /// The pid of its parent.
+    pub parent: i32,
+    /// Whether it was forked and has not become a program of its own yet: it looks like its parent.
+    pub unborn: bool,
+}
+
+impl Looks {
+    /// Looks at a process.
+    ///
+    /// # Errors
+    /// What reading /proc reports; `NotFound` when there is no such process.
+    pub fn of(pid: i32) -> io::Result<Self> {
+        const FORKNOEXEC: u32 = 0x40; // PF_FORKNOEXEC, linux/sched.h
+        stat(pid, |name, mut fields| {
+            let parent = fields.nth(1)?.parse().ok()?;
+            let flags: u32 = fields.nth(4)?.parse().ok()?;
+            Some(Self { name: name.to_vec(), parent, unborn: flags & FORKNOEXEC != 0 })
+        })
+    }
+}
+
+/// The user whose process this is, in each respect: real, effective, saved and for files. `None` where they differ, as
+/// in a set-user-id program, which somebody else named and gave its environment.
+///
+/// # Errors
+/// What reading /proc reports; `NotFound` when there is no such process.
+pub fn user(pid: i32) -> io::Result<Option<u32>> {
+    let status = fs::read(format!("/proc/{pid}/status"))?;
+    let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"));
+    let ids: Option<Vec<u32>> = line.and_then(|line| {
+        str::from_utf8(line).ok()?.split_ascii_whitespace().map(|id| id.parse().ok()).collect()
+    });
+    match ids.as_deref() {
+        Some([first, rest @ ..]) => Ok(rest.iter().all(|id| id == first).then_some(*first)),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "cannot parse /proc/PID/status")),
+    }
+}
+
+/// The pids of all processes.
+///
+/// # Errors
+/// What reading /proc reports.
+pub fn pids() -> io::Result<impl Iterator<Item = i32>> {
+    Ok(fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
+}
+
+/// Reads from /proc/PID/stat (proc(5)) the name of a process, field 2, and the fields after that.
+fn stat<T>(pid: i32, read: impl FnOnce(&[u8], SplitAsciiWhitespace) -> Option<T>) -> io::Result<T> {
     // One read brings all of it, as long as it may be: 52 numbers of at most 20 digits, and a name of 64 bytes.
     let mut buffer = [0; 2048];
     let length = fs::File::open(format!("/proc/{pid}/stat"))?.read(&mut buffer)?;
     let stat = &buffer[..length];
-    let bad = || io::Error::new(io::ErrorKind::InvalidData, "cannot parse /proc/PID/stat");
-    // The name, field 2, may hold anything, blanks and parentheses too: count from its last parenthesis.
-    let end = stat.iter().rposition(|&c| c == b')').ok_or_else(bad)?;
-    let rest = str::from_utf8(&stat[end + 1..]).map_err(|_| bad())?;
-    rest.split_ascii_whitespace().nth(19).and_then(|f| f.parse().ok()).ok_or_else(bad)
+    // The name may hold anything, blanks and parentheses too: it goes to the last parenthesis.
+    let read = || {
+        let open = stat.iter().position(|&c| c == b'(')?;
+        let close = stat.iter().rposition(|&c| c == b')')?;
+        read(stat.get(open + 1..close)?, str::from_utf8(&stat[close + 1..]).ok()?.split_ascii_whitespace())
+    };
+    read().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "cannot parse /proc/PID/stat"))
 }
 
 /// Clock ticks since boot, of the clock that start times are told in.
@@ -134,6 +188,11 @@ impl Pidfd {
     /// # Errors
     /// ESRCH when it has ended; what `pidfd_send_signal` reports.
     pub fn send(&self, signal: Signal) -> io::Result<()> {
+        Ok(self.send_by(signal, 0)?)
+    }
+
+    /// Sends a signal in the way that the flags of `pidfd_send_signal` say.
+    fn send_by(&self, signal: Signal, flags: libc::c_uint) -> nix::Result<()> {
         // SAFETY: a null siginfo is allowed and makes the call act as kill(2); integers otherwise.
         let r = unsafe {
             libc::syscall(
@@ -141,11 +200,10 @@ impl Pidfd {
                 self.0.as_raw_fd(),
                 signal as i32,
                 std::ptr::null::<libc::siginfo_t>(),
-                0,
+                flags,
             )
         };
-        Errno::result(r)?;
-        Ok(())
+        Errno::result(r).map(drop)
     }
 }
 
@@ -157,19 +215,9 @@ impl Pidfd {
     /// ESRCH when nothing is left of it; what `pidfd_send_signal` reports.
     pub fn send_to_group(&self, group: i32, signal: Signal) -> io::Result<()> {
         const PROCESS_GROUP: libc::c_uint = 1 << 2; // PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
-        // SAFETY: a null siginfo is allowed and makes the call act as kill(2); integers otherwise.
-        let r = unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.0.as_raw_fd(),
-                signal as i32,
-                std::ptr::null::<libc::siginfo_t>(),
-                PROCESS_GROUP,
-            )
-        };
-        match Errno::result(r) {
+        match self.send_by(signal, PROCESS_GROUP) {
             Err(Errno::EINVAL) => self.send_to_members(group, signal),
-            result => Ok(result.map(drop)?),
+            result => Ok(result?),
         }
     }
 
@@ -270,6 +318,10 @@ mod tests {
         assert_eq!(a, b);
         assert_ne!(a, Identity::own().unwrap());
         assert_ne!(a.boot_id, [0; 16]);
+        let looks = Looks { name: b"sleep".to_vec(), parent: std::process::id() as i32, unborn: false };
+        assert_eq!(Looks::of(pid).unwrap(), looks);
+        assert!(pids().unwrap().any(|other| other == pid));
+        assert_eq!(user(pid).unwrap(), Some(nix::unistd::geteuid().as_raw()));
 
         let pidfd = Pidfd::of(&a).unwrap();
         assert!(!pidfd.has_ended());

@@ -75,6 +75,11 @@ impl Tai64n {
             (age % 1_000_000_000) as u32, // below 10^9
         )
     }
+
+    /// The same in seconds as daemontools counts them: those of the one label without those of the other.
+    pub fn seconds_at(self, later: Self) -> u64 {
+        later.seconds.saturating_sub(self.seconds)
+    }
 }
 
 impl From<SystemTime> for Tai64n {
@@ -134,5 +139,6 @@ mod tests {
         let past = Tai64n::from(UNIX_EPOCH + Duration::new(8, 500_000_000));
         assert_eq!(past.age_at(now), Duration::from_millis(1500));
         assert_eq!(now.age_at(past), Duration::ZERO);
+        assert_eq!((past.seconds_at(now), now.seconds_at(past)), (2, 0));
     }
 }

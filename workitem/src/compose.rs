@@ -1,28 +1,57 @@
 //! A workitem as the engine would send it: for `skynet send` and for tests.
 
 use crate::Fei;
-use serde_json::{Map, Value, json};
+use crate::entries::Entries;
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// What the engine writes into a workitem, in its order.
+#[derive(Serialize)]
+struct Workitem<'a> {
+    fields: Entries<'a>,
+    wf_name: &'a str,
+    wf_revision: Option<()>,
+    wf_launched_at: &'a str,
+    sub_wf_name: &'a str,
+    sub_wf_revision: Option<()>,
+    sub_wf_launched_at: &'a str,
+    fei: &'a Fei,
+    participant_name: &'a str,
+    re_dispatch_count: u32,
+}
+
 /// The body of a workitem for `participant`. `dispatched_at` is always set, as it tells new work from a
-/// redelivery; `params` are added where `fields` has none.
-pub fn workitem(participant: &str, fei: &Fei, mut fields: Map<String, Value>, now: SystemTime) -> Vec<u8> {
+/// redelivery; `params` are added where `fields`, an object, has none. The other fields keep their bytes.
+///
+/// # Errors
+/// When `fields` is no object.
+pub fn workitem(
+    participant: &str,
+    fei: &Fei,
+    fields: &RawValue,
+    now: SystemTime,
+) -> serde_json::Result<Vec<u8>> {
     let now = timestamp(now);
-    fields.entry("params").or_insert_with(|| json!({ "ref": participant }));
-    fields.insert("dispatched_at".into(), json!(now));
-    let workitem = json!({
-        "fields": fields,
-        "wf_name": "skynet-send",
-        "wf_revision": null,
-        "wf_launched_at": now,
-        "sub_wf_name": "skynet-send",
-        "sub_wf_revision": null,
-        "sub_wf_launched_at": now,
-        "fei": fei,
-        "participant_name": participant,
-        "re_dispatch_count": 0,
-    });
-    workitem.to_string().into_bytes()
+    let (params, dispatched_at) = (to_raw_value(&json!({ "ref": participant }))?, to_raw_value(&now)?);
+    let mut fields = Entries::read(fields.get())?;
+    if fields.get("params").is_none() {
+        fields.set("params", &params);
+    }
+    fields.set("dispatched_at", &dispatched_at);
+    serde_json::to_vec(&Workitem {
+        fields,
+        wf_name: "skynet-send",
+        wf_revision: None,
+        wf_launched_at: &now,
+        sub_wf_name: "skynet-send",
+        sub_wf_revision: None,
+        sub_wf_launched_at: &now,
+        fei,
+        participant_name: participant,
+        re_dispatch_count: 0,
+    })
 }
 
 /// A wfid like the engine's: date, time, and two words made from `seed`.
@@ -92,9 +121,16 @@ mod tests {
         assert!(wfid.starts_with("20261120-1953-"), "{wfid}");
         let fei =
             Fei { engine_id: "skynet".into(), wfid: wfid.clone(), subid: "s".into(), expid: "0_0".into() };
-        let body = workitem("sizer", &fei, Map::from_iter([("text".into(), json!("x"))]), now);
+        let fields = r#"{"n":12345678901234567890123,"x":1e400,"dispatched_at":"old"}"#;
+        let fields = RawValue::from_string(fields.to_owned()).unwrap();
+        let body = workitem("sizer", &fei, &fields, now).unwrap();
         let Ok(Incoming::Workitem(header)) = parse(&body) else { panic!() };
         assert_eq!(header.fei, fei);
         assert!(header.dispatched_at.is_some());
+        let body = String::from_utf8(body).unwrap();
+        let sent = r#"{"fields":{"n":12345678901234567890123,"x":1e400,"dispatched_at":"2026-"#;
+        assert!(body.starts_with(sent) && body.contains(r#""params":{"ref":"sizer"}}"#), "{body}");
+        let list = RawValue::from_string("[]".to_owned()).unwrap();
+        assert!(workitem("sizer", &fei, &list, now).is_err());
     }
 }

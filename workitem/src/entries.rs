@@ -6,9 +6,18 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 /// An object's entries in order, duplicates kept.
-pub(crate) struct Entries<'a>(pub Vec<(String, &'a RawValue)>);
+#[derive(Clone, Debug, Default)]
+pub struct Entries<'a>(pub Vec<(String, &'a RawValue)>);
 
 impl<'a> Entries<'a> {
+    /// The entries of an object.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn read(object: &'a str) -> serde_json::Result<Self> {
+        serde_json::from_str(object)
+    }
+
     /// The value of the last entry with this key.
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
         self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| *value)

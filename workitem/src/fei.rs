@@ -5,14 +5,13 @@ use std::fmt;
 
 /// Flow expression id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "Sent")]
 pub struct Fei {
     /// The engine that sent the workitem.
-    #[serde(default)]
     pub engine_id: String,
     /// Workflow instance id: the process.
     pub wfid: String,
     /// Which copy of the expression; older senders call it `sub_wfid`.
-    #[serde(default, alias = "sub_wfid")]
     pub subid: String,
     /// The expression's place in the process definition.
     pub expid: String,
@@ -22,6 +21,24 @@ impl Fei {
     /// `expid!subid!wfid`, which names a workitem in logs and folders.
     pub fn sid(&self) -> String {
         format!("{}!{}!{}", self.expid, self.subid, self.wfid)
+    }
+}
+
+/// As engines send it. Older ones have a `sub_wfid`, null in the main process.
+#[derive(Deserialize)]
+struct Sent {
+    engine_id: Option<String>,
+    wfid: String,
+    subid: Option<String>,
+    sub_wfid: Option<String>,
+    expid: String,
+}
+
+impl From<Sent> for Fei {
+    fn from(sent: Sent) -> Self {
+        let subid = sent.subid.filter(|subid| !subid.is_empty()).or(sent.sub_wfid);
+        let (engine_id, subid) = (sent.engine_id.unwrap_or_default(), subid.unwrap_or_default());
+        Self { engine_id, wfid: sent.wfid, subid, expid: sent.expid }
     }
 }
 

@@ -236,8 +236,17 @@ mod tests {
 
     #[test]
     fn older_senders_use_sub_wfid_in_place_of_subid() {
-        let header = header(r#"{"fields":{},"fei":{"wfid":"w","sub_wfid":"s","expid":"0"}}"#);
-        assert_eq!(header.fei.subid, "s");
+        for (sent, subid) in [
+            (r#""sub_wfid":"s""#, "s"),
+            // The main process has none.
+            (r#""sub_wfid":null"#, ""),
+            (r#""subid":null,"engine_id":null"#, ""),
+            (r#""subid":null,"sub_wfid":"s""#, "s"),
+            (r#""subid":"s","sub_wfid":"x""#, "s"),
+        ] {
+            let header = header(&format!(r#"{{"fields":{{}},"fei":{{"wfid":"w",{sent},"expid":"0"}}}}"#));
+            assert_eq!(header.fei.subid, subid, "{sent}");
+        }
     }
 
     #[test]

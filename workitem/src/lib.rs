@@ -8,6 +8,7 @@
 //! | [`answer`] | what a program answers: the workitem, or what it changed of the fields |
 //! | [`fields`] | whether the fields are as the participant asks for |
 //! | [`compose`] | a workitem as the engine would send it |
+//! | [`entries`] | a JSON object as its entries, values unread |
 //! | [`names`] | names from the wire that become part of a path or routing key |
 //!
 //! Everything that is not read here passes through byte for byte: numbers keep their spelling, unknown keys
@@ -16,7 +17,7 @@
 
 pub mod answer;
 pub mod compose;
-mod entries;
+pub mod entries;
 pub mod fei;
 pub mod fields;
 pub mod incoming;

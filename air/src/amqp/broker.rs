@@ -1,7 +1,7 @@
 //! One connected broker: a consumer on a connection of its own, a confirming publisher on another.
 
 use crate::amqp::client::{
-    AMQPValue, Channel, Connection, Consumer, Declare, Error, FieldTable, Message, Properties,
+    AMQPValue, Channel, Connection, Consumer, Declare, Error, FieldTable, Message, PATIENCE, Properties,
 };
 use crate::amqp::link::Options;
 use std::sync::Arc;
@@ -43,7 +43,8 @@ impl Broker {
             declare_replies(&replies, reply_to).await?;
             Ok::<_, Error>(replies)
         };
-        let replies = opened.await.map_err(|e| format!("cannot publish at {place}: {e}"))?;
+        let opened = in_time(&publishing, opened).await;
+        let replies = opened.map_err(|why| format!("cannot publish at {place}: {why}"))?;
         Ok(Self { replies, place, consuming: consuming.into(), publishing: publishing.into() })
     }
 
@@ -81,22 +82,30 @@ impl Work {
             channel.declare(&options.queue, DURABLE, arguments(&options)).await?;
             Ok::<_, Error>(Self { consumer: channel.consume(&options.queue, CONSUMER, false).await? })
         };
-        opened
-            .await
-            .map_err(|e| format!("cannot consume from {} at {}: {e}", options.queue, connection.place))
+        let opened = in_time(&connection, opened).await;
+        opened.map_err(|why| format!("cannot consume from {} at {}: {why}", options.queue, connection.place))
     }
 
     /// Where deliveries are settled.
     pub fn channel(&self) -> &Channel {
         &self.consumer.channel
     }
+}
 
-    /// Takes no more from the queue.
-    ///
-    /// # Errors
-    /// What the broker says.
-    pub async fn cancel(&self) -> Result<(), Error> {
-        self.channel().cancel(CONSUMER).await
+/// Takes no more from the queue, by this channel; to be waited for.
+pub fn cancel(work: &Channel) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+    work.cancel(CONSUMER)
+}
+
+/// A broker that has stopped to answer is given up within a heartbeat, as everywhere, also where its URL wants none.
+async fn in_time<T>(
+    connection: &Connection,
+    asked: impl Future<Output = Result<T, Error>>,
+) -> Result<T, String> {
+    let within = connection.heartbeat().max(PATIENCE);
+    match timeout(within, asked).await {
+        Ok(answered) => answered.map_err(|e| e.to_string()),
+        Err(_) => Err(format!("no answer within {} s", within.as_secs())),
     }
 }
 

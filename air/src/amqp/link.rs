@@ -6,8 +6,9 @@ mod served;
 mod task;
 
 use crate::amqp::carrier::Air;
-use crate::amqp::client::Tls;
+use crate::amqp::client::{Error, Tls};
 use direct::Direct;
+use futures_util::future::BoxFuture;
 use task::Task;
 use tokio::sync::mpsc;
 
@@ -103,7 +104,8 @@ pub enum Event {
 }
 
 enum Order {
-    StopConsuming,
+    /// What was said to the broker already is to be waited for.
+    StopConsuming(Option<BoxFuture<'static, Result<(), Error>>>),
     Consume,
     Close,
 }
@@ -147,9 +149,9 @@ impl Link {
         self.direct.settle(tag, |channel| channel.give_back(tag.number));
     }
 
-    /// Takes no more from the queue, now and after every reconnection.
+    /// Takes no more from the queue, now and after every reconnection. What is acknowledged later brings no other delivery.
     pub fn stop_consuming(&self) {
-        self.order(Order::StopConsuming);
+        self.order(Order::StopConsuming(self.direct.stop_consuming()));
     }
 
     /// Takes from the queue again after [`Link::stop_consuming`].
@@ -157,11 +159,18 @@ impl Link {
         self.order(Order::Consume);
     }
 
-    /// Carries out what was ordered, then closes.
-    pub async fn close(self) {
+    /// Carries out what was ordered, then closes. Returns what was delivered and nobody has seen: it goes back.
+    pub async fn close(mut self) -> Vec<Delivery> {
         self.order(Order::Close);
         // The task ends by itself; if it was cancelled there is nothing left to close.
         let _ = self.task.await;
+        let events = std::iter::from_fn(|| self.events.try_recv().ok());
+        events
+            .filter_map(|event| match event {
+                Event::Delivered(delivery) => Some(delivery),
+                _ => None,
+            })
+            .collect()
     }
 
     fn order(&self, order: Order) {

@@ -44,10 +44,9 @@ pub struct Message {
 }
 
 /// The body of a request.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Request {
     /// The arguments, by name.
-    #[serde(default)]
     pub args: Value,
 }
 

@@ -5,10 +5,10 @@
 
 use crate::rpc::carrier::{Carrier, Exchange, Inbox};
 use crate::rpc::command::{Command, Described, Failure, Fault, codes, read_args};
-use crate::rpc::message::{Message, Request, Response, VERSION};
+use crate::rpc::message::{Message, Response, VERSION};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::{Stream, StreamExt};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -147,9 +147,11 @@ impl Service {
             let version = message.version.map_or_else(|| "none".into(), |version| version.to_string());
             return Err(Fault::new(codes::BAD_REQUEST, format!("header v is {version}, not {VERSION}")));
         }
-        let request: Request = serde_json::from_slice(&message.body).map_err(|e| {
+        // A list would do for a struct.
+        let mut request: Map<String, Value> = serde_json::from_slice(&message.body).map_err(|e| {
             Fault::new(codes::BAD_REQUEST, format!("the body is no JSON object with args: {e}"))
         })?;
+        let args = request.remove("args").unwrap_or_default();
         let name = message.kind.as_deref().unwrap_or_default();
         let Some((described, run)) = self.commands.get(name) else {
             let known: Vec<_> = self.commands.keys().copied().collect();
@@ -157,7 +159,7 @@ impl Service {
             return Err(Fault::new(codes::UNKNOWN_COMMAND, what));
         };
         let reference = format!("{}:{name}:{}", self.place, asked.id);
-        let running = AssertUnwindSafe(async { run(request.args, asked).await }).catch_unwind();
+        let running = AssertUnwindSafe(async { run(args, asked).await }).catch_unwind();
         match running.await {
             Ok(Ok(out)) => Ok(out),
             Ok(Err(Failure::Declared(fault))) if is_declared(described, &fault) => Err(fault),

@@ -216,6 +216,7 @@ async fn a_request_is_not_worked_on_after_its_deadline_and_what_is_no_request_is
         (None, r#"{"args":{"text":"x"}}"#, "header v is none, not 1"),
         (Some(2), r#"{"args":{"text":"x"}}"#, "header v is 2, not 1"),
         (Some(1), "[", "the body is no JSON object"),
+        (Some(1), r#"[{"text":"x"}]"#, "the body is no JSON object"),
         (Some(1), r#"{"args":{"text":"x","wait_ms":100}}"#, ""),
         (Some(1), r#"{"args":{"text":"x"}}"#, r#"{"ok":{"#),
     ] {

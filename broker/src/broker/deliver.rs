@@ -49,7 +49,7 @@ impl Broker {
         let queue = self.queue(id, vhost, &name)?;
         let taken =
             queue.consumers.iter().any(|c| c.exclusive) || (consume.exclusive && !queue.consumers.is_empty());
-        let tag = self.consumer_tag(id, consume.consumer_tag.as_str());
+        let tag = self.consumer_tag(consume.consumer_tag.as_str());
         let channel = self.channel(id, number)?;
         if channel.consumers.contains_key(&tag) {
             return Err(Fault::not_allowed(&format!("attempt to reuse consumer tag '{tag}'")));
@@ -80,12 +80,8 @@ impl Broker {
     }
 
     /// The tag that was asked for, or a new one.
-    pub(super) fn consumer_tag(&mut self, id: ConnectionId, asked: &str) -> String {
-        if !asked.is_empty() {
-            return asked.to_owned();
-        }
-        self.last_name += 1;
-        format!("amq.ctag-{id}-{}", self.last_name)
+    pub(super) fn consumer_tag(&mut self, asked: &str) -> String {
+        if asked.is_empty() { self.names.next("amq.ctag-") } else { asked.to_owned() }
     }
 
     pub(super) fn cancel(

@@ -12,6 +12,7 @@
 //! | `settle.rs` | ack, nack, reject, recover |
 //! | `replies.rs` | direct reply-to: answers without a queue |
 //! | `dead.rs` | where messages go that were thrown away or became too old |
+//! | `names.rs` | names that are made up: of queues, consumers, places for answers |
 //! | `memory.rs` | what is kept in memory, what only on disk, when publishers wait |
 
 mod basic;
@@ -20,6 +21,7 @@ mod dead;
 mod deliver;
 mod exchanges;
 mod memory;
+mod names;
 mod publish;
 mod queues;
 mod replies;
@@ -33,6 +35,7 @@ use crate::queue::{ConnectionId, Content, Entry, Moment, Queue};
 use crate::store::{Change, Contents};
 use amq_protocol::protocol::{AMQPClass, access, confirm};
 use channel::Channel;
+use names::Names;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +67,7 @@ pub struct Broker {
     shelf: Box<dyn Shelf>,
     weight: Weight,
     last_id: u64,
-    last_name: u64,
+    names: Names,
     batch: u64,
     stored: u64,
     unconfirmed: VecDeque<(u64, ConnectionId, u16, u64)>,
@@ -113,7 +116,7 @@ impl Broker {
             shelf,
             weight,
             last_id: 0,
-            last_name: 0,
+            names: Names::new(),
             batch: 0,
             stored: 0,
             unconfirmed: VecDeque::new(),

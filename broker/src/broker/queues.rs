@@ -100,10 +100,7 @@ impl Broker {
         now: Moment,
     ) -> Done {
         let name = match declare.queue.as_str() {
-            "" if !declare.passive => {
-                self.last_name += 1;
-                format!("amq.gen-{id}-{}", self.last_name)
-            }
+            "" if !declare.passive => self.names.next("amq.gen-"),
             name => name.to_owned(),
         };
         if name.starts_with(REPLY_TO) {
@@ -166,12 +163,16 @@ impl Broker {
     }
 
     fn bind(&mut self, id: ConnectionId, vhost: &str, source: &str, binding: Binding) -> Done {
-        let queue_is_stored = self.queue(id, vhost, &binding.queue)?.is_stored();
         if source.is_empty() {
             return Err(Fault::access_refused("operation not permitted on the default exchange"));
         }
+        let no_exchange = || Fault::not_found("exchange", source, vhost);
+        if !self.vhosts.get(vhost).is_some_and(|v| v.exchanges.contains_key(source)) {
+            return Err(no_exchange());
+        }
+        let queue_is_stored = self.queue(id, vhost, &binding.queue)?.is_stored();
         let exchange = self.vhosts.get_mut(vhost).and_then(|v| v.exchanges.get_mut(source));
-        let Some(exchange) = exchange else { return Err(Fault::not_found("exchange", source, vhost)) };
+        let exchange = exchange.ok_or_else(no_exchange)?;
         if !exchange.bindings.contains(&binding) {
             exchange.bindings.push(binding.clone());
             if exchange.durable && queue_is_stored {
@@ -182,16 +183,18 @@ impl Broker {
     }
 
     fn unbind(&mut self, id: ConnectionId, vhost: &str, source: &str, binding: &Binding) -> Done {
+        if source.is_empty() {
+            return Err(Fault::access_refused("operation not permitted on the default exchange"));
+        }
         match self.queue(id, vhost, &binding.queue) {
             Err(fault) if fault.code != 404 => return Err(fault),
             _ => {}
         }
-        if source.is_empty() {
-            return Err(Fault::access_refused("operation not permitted on the default exchange"));
-        }
         let exchange = self.vhosts.get_mut(vhost).and_then(|v| v.exchanges.get_mut(source));
-        if let Some(exchange) = exchange {
-            exchange.bindings.retain(|known| known != binding);
+        if let Some(exchange) = exchange
+            && let Some(at) = exchange.bindings.iter().position(|known| known == binding)
+        {
+            exchange.bindings.remove(at);
             let binding = binding.clone();
             self.changes.push(Change::Unbind { vhost: vhost.into(), exchange: source.into(), binding });
             self.remove_if_unbound(vhost, source);

@@ -25,9 +25,8 @@ impl Broker {
         number: u16,
         consume: &basic::Consume,
     ) -> Done {
-        let tag = self.consumer_tag(id, consume.consumer_tag.as_str());
-        self.last_name += 1;
-        let name = format!("{REPLY_TO}.{id}.{number}.{}", self.last_name);
+        let tag = self.consumer_tag(consume.consumer_tag.as_str());
+        let name = self.names.next(&format!("{REPLY_TO}.{id}.{number}."));
         let channel = self.channel(id, number)?;
         if channel.consumers.contains_key(&tag) {
             return Err(Fault::not_allowed(&format!("attempt to reuse consumer tag '{tag}'")));

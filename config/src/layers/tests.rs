@@ -108,12 +108,12 @@ fn boss_and_amqp_of_different_files_are_one_address() {
     let s = original(&[
         (
             "boss.conf",
-            "[amqp]\nurls = [\"amqp://a:x@h1/v\", \"amqp://a:x@h2/v\"]\n[amqp.tls]\nca = \"/ca\"\n",
+            "[amqp]\nurls = [\"amqps://a:x@h1/v\", \"amqps://a:x@h2/v\"]\n[amqp.tls]\nca = \"/ca\"\n",
         ),
         ("service/sizer.conf", "[participant]\nname = s\n[boss]\namqp_pwd = y@z\n"),
     ]);
     let s = s.0.unwrap();
-    assert_eq!(s.amqp.iter().map(AmqpUrl::secret).collect::<Vec<_>>(), ["amqp://a:y%40z@h1/v"]);
+    assert_eq!(s.amqp.iter().map(AmqpUrl::secret).collect::<Vec<_>>(), ["amqps://a:y%40z@h1/v"]);
     assert_eq!(s.tls.ca, Some("/ca".into()));
     let error = original(&[("service/sizer.conf", "[participant]\nname = s\n[boss]\namqp_host = h:port\n")]);
     assert!(error.0.unwrap_err().ends_with(

@@ -18,6 +18,10 @@ fn wrong(kind: Kind) -> Vec<String> {
         Kind::Urls => with(&["[]", "[7]", "[\"http://h\"]", "\"amqp://h\""]),
         Kind::Pattern => with(&["\"(\"", "\"[a\""]),
         Kind::Command => ["7", "\"x\"", "[7]", "[\"x\", 7]", "[\"\"]", "{}"].map(str::to_owned).to_vec(),
+        Kind::Program => {
+            ["7", "\"x\"", "[7]", "[\"x\", 7]", "[\"\"]", "{}", "[]"].map(str::to_owned).to_vec()
+        }
+        Kind::RubyClass => with(&["\"\"", "\"a b\"", "\"error\"", "\"A::\""]),
         Kind::Bool => ["0", "\"true\"", "\"yes\"", "[]"].map(str::to_owned).to_vec(),
         Kind::Count(least, most) => {
             let mut values = ["\"7\"", "7.0", "true", "[7]"].map(str::to_owned).to_vec();

@@ -22,7 +22,8 @@ class FlowExpressionId(object):
     @property
     def subid(self):
         """Which copy of the expression; older engines call it sub_wfid."""
-        return self._h.get("subid", self._h.get("sub_wfid"))
+        own = self._h.get("subid")
+        return own if own else self._h.get("sub_wfid", own)
 
     sub_wfid = subid
 
@@ -40,7 +41,7 @@ class FlowExpressionId(object):
     @property
     def sid(self):
         """expid!subid!wfid"""
-        return "%s!%s!%s" % (self.expid, self.subid, self.wfid)
+        return "%s!%s!%s" % (self.expid, self.subid or "", self.wfid)
 
     def to_storage_id(self):
         """expid!subid!wfid"""

@@ -22,7 +22,7 @@ class Launcher:
         self,
         process: str,
         fields: Union[Dict[str, Any], DictAttrProxy, None] = None,
-        variables: Optional[Dict[str, Any]] = None,
+        variables: Union[Dict[str, Any], DictAttrProxy, None] = None,
     ) -> None: ...
     def resume(self, workitem: Optional[Workitem] = None, msg: Union[str, bytes, None] = None) -> None: ...
 

@@ -18,10 +18,16 @@ class _reading(object):
     """Like property, but the attribute may be set, as any attribute of a Workitem; then that is what it is."""
 
     def __init__(self, read):
-        self._read, self.__doc__ = read, read.__doc__
+        self._read, self._name, self.__doc__ = read, read.__name__, read.__doc__
 
     def __get__(self, wid, _=None):
-        return self if wid is None else self._read(wid)
+        if wid is None:
+            return self
+        own = wid.__dict__
+        return own[self._name] if self._name in own else self._read(wid)
+
+    def __set__(self, wid, value):
+        wid.__dict__[self._name] = value
 
 
 class Workitem(object):
@@ -31,7 +37,8 @@ class Workitem(object):
         wid.fields.size = len(wid.fields.name)      # fields and params: attribute access to nested dicts
         wid.result = True                           # fields.__result__, which `if` in a process asks
 
-    Any attribute may be set on it; reading one that is not there raises AttributeError.
+    `cancelled`: somebody asked for it to be cancelled; `redelivered`: the broker delivered it before; `attempt`: which
+    attempt at it this is, from 1. Any attribute may be set on it; reading one that is not there raises AttributeError.
     """
 
     #: Whether somebody asked for this workitem to be cancelled.

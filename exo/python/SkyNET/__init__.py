@@ -7,8 +7,9 @@
             wid.fields.size = len(wid.fields.text)
 
 SkyNET makes one ParticipantHandler and gives it workitems, one at a time. handle_wi(wid) gets a Workitem and changes
-its fields; its return value is ignored; an exception becomes an error of the process. self.log is a logger;
-self.send_to_engine(wid) sends a workitem now, before the reply.
+its fields; its return value is ignored; an exception becomes an error of the process. wid.params is what the process
+definition gave, wid.result what its `if` asks; wid.forget = True sends no reply. self.log is a logger;
+self.send_to_engine(wid) sends a workitem now, before the reply; RuoteAMQP.Launcher starts processes.
 
 Optional methods of the handler:
 

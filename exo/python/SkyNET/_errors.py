@@ -22,7 +22,7 @@ def fatal(what, e, path):
     tb = _without_ours(e.__traceback__)
     frames = traceback.extract_tb(tb)
     if isinstance(e, SyntaxError):
-        said, place = e.msg, "%s:%s" % (e.filename or path, e.lineno)
+        said, place = e.msg, "%s:%s" % (e.filename or path, e.lineno) if e.lineno else path
     elif frames:
         # Where the handler's own file stood; what it called is in the traceback.
         frame = [frame for frame in frames if frame.filename == path][-1:] or frames[-1:]
@@ -70,8 +70,9 @@ def message(e):
         if isinstance(e, OSError) and e.errno is not None and e.strerror is not None:
             path = "%s " % (e.filename,) if e.filename is not None else ""
             return "%s(%s): %s%s" % (name, e.errno, path, e.strerror)
-        if isinstance(getattr(e, "msg", None), str):
-            return "%s: %s" % (name, e.msg)
+        msg = getattr(e, "msg", None)
+        if msg is not None and not callable(msg):
+            return "%s: %s" % (name, msg)
     except Exception:
         pass  # an exception that cannot tell its own parts may still have a text
     return "%s: %s" % (name, text(e))

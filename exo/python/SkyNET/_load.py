@@ -4,7 +4,6 @@ import importlib
 import importlib.machinery
 import importlib.util
 import os
-import pwd
 import sys
 
 from SkyNET._errors import Fatal, fatal
@@ -27,16 +26,26 @@ def exoskeleton(settings, log):
         handler = exo.make_handler(module)
     except BaseException as e:
         raise fatal("cannot construct ParticipantHandler", e, code)
-    if cls.consume is Exo.consume and not callable(getattr(handler, "handle_wi", None)):
-        raise Fatal("ParticipantHandler in %s has no method handle_wi" % code)
-    # Configuring logging by a dictionary or a file disables all loggers that were there before.
-    log.disabled = False
+    if cls.consume is Exo.consume:
+        _check_method(getattr(handler, "handle_wi", None), code)
     try:
         handler.log = log
     except BaseException as e:
         raise fatal("cannot construct ParticipantHandler", e, code)
     exo.handler = handler
     return exo
+
+
+#: Functions whose call only makes a generator or a coroutine: inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR.
+_NEVER_RUN = 0x20 | 0x80 | 0x200
+
+
+def _check_method(method, code):
+    if not callable(method):
+        raise Fatal("ParticipantHandler in %s has no method handle_wi" % code)
+    function = getattr(method, "__code__", None)
+    if function is not None and function.co_flags & _NEVER_RUN:
+        raise Fatal("handle_wi in %s is async or has a yield, and would never run: asyncio.run(…) within it does" % code)
 
 
 def _class(name):
@@ -54,23 +63,7 @@ def _class(name):
     return cls
 
 
-def _user():
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return os.geteuid()
-
-
 def _import(path):
-    if not os.path.isfile(path):
-        try:
-            os.stat(path)
-        except PermissionError as e:
-            raise Fatal("cannot read the handler file %s: %s for the user %s (who has to be let into each folder above it)"
-                        % (path, e.strerror, _user()))
-        except OSError:
-            pass
-        raise Fatal("there is no handler file %s: set code, or put it there" % path)
     stem = os.path.splitext(os.path.basename(path))[0]
     try:
         # Named here, so that a file of any name is Python's.

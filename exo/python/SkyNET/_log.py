@@ -199,7 +199,8 @@ class _Handler(logging.Handler):
 
     def emit(self, record):
         try:
-            self._out.say(_LEVELS.get(record.levelname, record.levelname), self.format(record))
+            # A warning's text ends with a line.
+            self._out.say(_LEVELS.get(record.levelname, record.levelname), self.format(record).rstrip("\n"))
         except Exception as e:  # a wrong logging call is no reason for a handler to fail
             given = ", ".join(map(_shown, (record.msg,) + (record.args if isinstance(record.args, tuple) else (record.args,))))
             self._out.say("WARN", "cannot log %s: %s (%s:%s)" % (given, e, record.pathname, record.lineno))
@@ -243,20 +244,40 @@ class Logger(logging.Logger):
         self.info(*args, **more)
 
 
+class _Own(Logger):
+    """The participant's logger: however the handler configures logging, it is not disabled, and its lines are in the log
+    once and in our form."""
+
+    disabled = property(lambda self: False, lambda self, value: None)
+
+    def callHandlers(self, record):
+        self.log_handler.handle(record)
+        logger = self
+        while logger is not None:
+            for handler in logger.handlers:
+                # What else writes to our streams would say it a second time.
+                told = isinstance(handler, _Handler) or isinstance(getattr(handler, "stream", None), Lines)
+                if not told and record.levelno >= handler.level:
+                    handler.handle(record)
+            logger = logger.parent if logger.propagate else None
+
+
 def install(name, as_json=False, level=None, fault=None):
     """Sends all output of this process through here; returns the participant's logger. What is said of a fault that ends
     the process goes to the descriptor `fault`, where there is one."""
     out = _Out(name, as_json)
     out.streams = sys.stdout, sys.stderr = Lines(out, "INFO", 1), Lines(out, "ERROR", 2)
     Logger.out = out
+    logging.setLoggerClass(_Own)
+    log = logging.getLogger(name)
     logging.setLoggerClass(Logger)
-    logging.root.handlers[:] = [_Handler(out)]
+    _Own.log_handler = _Handler(out)
+    logging.root.handlers[:] = [_Own.log_handler]
     logging.root.setLevel(logging.INFO)
     logging.captureWarnings(True)
     import faulthandler
     faulthandler.enable(out.fd if fault is None else fault)
-    _tell_of_exit(out)
-    log = logging.getLogger(name)
+    _tell_of_ends(out)
     if level:
         _set_level(log, level)
     return log
@@ -267,21 +288,28 @@ def keep(call):
     Logger.out.keep = call
 
 
-def _tell_of_exit(out):
-    """Has os._exit, which ends the process in the midst of everything, say who called it."""
-    import traceback
-    leave, pid = os._exit, os.getpid()
+def _tell_of_ends(out):
+    """Has the calls that end the process in the midst of everything say who made them."""
+    _tell_of(out, "_exit", "ends the process at once", lambda args: True)
+    _tell_of(out, "closerange", "closes what exo works with", lambda args: args[1:] > (3,))
 
-    @functools.wraps(leave)
-    def _exit(status):
-        if os.getpid() == pid:
+
+def _tell_of(out, name, does, harmful):
+    import traceback
+    call, pid = getattr(os, name), os.getpid()
+
+    @functools.wraps(call)
+    def told(*args, **named):
+        # A child that was forked may do as it likes.
+        if os.getpid() == pid and harmful(args):
             ours = os.path.dirname(__file__)
             frames = [f for f in traceback.extract_stack(sys._getframe(1)) if os.path.dirname(f.filename) != ours]
             stack = "".join(traceback.format_list(frames[-5:])).rstrip()
-            out.say("ERROR", "os._exit(%r) was called, which ends the process at once:\n%s" % (status, stack))
-        leave(status)
+            given = ", ".join(map(repr, args + tuple(named.values())))
+            out.say("ERROR", "os.%s(%s) was called, which %s:\n%s" % (name, given, does, stack))
+        return call(*args, **named)
 
-    os._exit = _exit
+    setattr(os, name, told)
 
 
 def _set_level(log, level):

@@ -3,31 +3,39 @@
 //! `run(fd)` reads the settings from the descriptor that `exo` handed over, loads the handler through
 //! `SkyNET._host`, and hands workitems to it until the session is over. The session's thread never holds the
 //! interpreter lock; orders and reports cross on channels, one each way for a workitem.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `worker.rs` | a thread that hands workitems to the handler |
+//! | `control.rs` | what a handler is told and asked while it works |
+//! | `publish.rs` | what a handler sends besides its replies |
+//! | `json.rs` | ordinary workitems as Python's dicts, and back |
 
 mod control;
 mod json;
 mod publish;
+mod worker;
 
 use config::Settings;
 use control::{Board, Hands, Keeping};
 use publish::Publisher;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use session::fault;
 use session::log::{self, Level};
 use session::session as sessions;
-use session::workers::{Job, Order, Outcome, Report};
+use session::workers::Report;
 use state::lines::Lines;
 use std::os::fd::AsFd;
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use unix::kept::Kept;
-use workitem::ErrorInfo;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use worker::Worker;
 
 const TROUBLE: i32 = 111;
-/// How long a handler may take to tidy up after the grace period is over.
+/// How long a handler may take to tidy up when the session is over.
 const TIDY: Duration = Duration::from_secs(5);
 
 /// The module.
@@ -47,6 +55,7 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     let settings: Settings = serde_json::from_str(&text)
         .map_err(|e| PyRuntimeError::new_err(format!("cannot read the settings: {e}")))?;
     let lines = Arc::new(Lines::new(&settings.state));
+    fault::tell(&settings.name, &settings.log_format, Arc::clone(&lines));
     let fault = keep_faults(py, &lines, &settings)?;
     let host = match load(py, &text, fault, Publisher::alone(&settings)) {
         Ok(host) => host,
@@ -60,8 +69,6 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     let (orders, inbox) = channel();
     let (reports, outbox) = unbounded_channel();
     host.call_method1(py, "set_publisher", (Publisher::by(reports.clone(), &settings),))?;
-    let inbox = Arc::new(Mutex::new(inbox));
-    let others = settings.concurrency.saturating_sub(1);
     let board = Board::default();
     host.call_method1(py, "set_progress", (board.clone(),))?;
     let keeping = Keeping::new(Arc::clone(&lines));
@@ -69,10 +76,17 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     host.call_method1(py, "set_writer", (wrap_pyfunction!(json::dumps, py)?,))?;
     let versions = host.call_method0(py, "versions")?.extract(py)?;
     let hands = Hands::new(orders, host.clone_ref(py), board.clone(), versions);
-    for _ in 0..others {
-        let (host, inbox, reports) = (host.clone_ref(py), Arc::clone(&inbox), reports.clone());
-        let (board, keeping) = (board.clone(), keeping.clone());
-        let work = move || Python::attach(|py| work(py, &host, &inbox, &reports, &board, &keeping));
+    let worker = Worker {
+        host: host.clone_ref(py),
+        inbox: Arc::new(Mutex::new(inbox)),
+        reports,
+        board,
+        keeping,
+        busy: Arc::default(),
+    };
+    for _ in 1..settings.concurrency {
+        let other = worker.another(py);
+        let work = move || Python::attach(|py| other.work(py));
         if let Err(e) = std::thread::Builder::new().spawn(work) {
             let text = format!("cannot start {} workers: {e}", settings.concurrency);
             print!("{}", log::outside(&settings.name, &settings.log_format, Level::ERROR, &text));
@@ -80,8 +94,10 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
             return Ok(TROUBLE);
         }
     }
-    let session = std::thread::spawn(move || hold_session(settings, lines, hands, outbox));
-    work(py, &host, &inbox, &reports, &board, &keeping);
+    // The main thread, which is the one that calls "stop".
+    let busy = Arc::clone(&worker.busy);
+    let session = std::thread::spawn(move || hold_session(settings, lines, hands, outbox, &busy));
+    worker.work(py);
     call_lifecycle(py, &host, "stop");
     Ok(py.detach(|| session.join()).unwrap_or(TROUBLE))
 }
@@ -132,7 +148,10 @@ fn hold_session(
     lines: Arc<Lines>,
     hands: Hands,
     outbox: UnboundedReceiver<Report>,
+    busy: &AtomicBool,
 ) -> i32 {
+    // A handler may set any umask; where this is forbidden our files have it, too.
+    let _ = unix::apart::with_umask(0o022);
     let (name, format) = (settings.name.clone(), settings.log_format.clone());
     let trouble = |what: &str, e: std::io::Error| {
         print!("{}", log::outside(&name, &format, Level::ERROR, &format!("cannot {what}: {e}")));
@@ -149,93 +168,17 @@ fn hold_session(
     let done = runtime.block_on(sessions::run(settings, lines, hands, outbox));
     let code = done.map_or_else(|e| trouble("receive signals", e), |()| 0);
     drop(guard);
+    // What the handler is still at work on is answered, or with another one already; told to stop, it may tidy up.
+    let tidy = if busy.load(Ordering::SeqCst) { Duration::ZERO } else { TIDY };
     std::thread::spawn(move || {
-        std::thread::sleep(TIDY);
+        std::thread::sleep(tidy);
         unix::process::exit_now(code);
     });
     code
 }
 
-/// How TERM, HUP, USR1 and INT are dealt with: a handler may replace that, and we put it back.
-static SIGNALS: OnceLock<Kept> = OnceLock::new();
-
-/// Puts our signal handlers back, before each workitem; says so once.
-fn keep_signals(py: Python<'_>, host: &Py<PyAny>) {
-    const OURS: [i32; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGINT];
-    let Some(kept) = SIGNALS.get() else {
-        if let Ok(now) = Kept::now(&OURS) {
-            let _ = SIGNALS.set(now);
-        }
-        return;
-    };
-    if let Ok(replaced) = kept.restore()
-        && !replaced.is_empty()
-        && let Err(e) = host.call_method1(py, "signals_replaced", (replaced,))
-    {
-        e.print(py);
-    }
-}
-
-/// Takes orders until there are no more.
-fn work(
-    py: Python<'_>,
-    host: &Py<PyAny>,
-    inbox: &Mutex<Receiver<Order>>,
-    reports: &UnboundedSender<Report>,
-    board: &Board,
-    keeping: &Keeping,
-) {
-    loop {
-        let order = py.detach(|| inbox.lock().ok().and_then(|inbox| inbox.recv().ok()));
-        match order {
-            Some(Order::Handle(job)) => {
-                let id = job.id;
-                keep_signals(py, host);
-                keeping.begin(id, &job.fei);
-                let outcome = handle(py, host, job);
-                board.forget(id);
-                keeping.end(id);
-                // The session is over: nobody wants to know.
-                let _ = reports.send(Report::Done { id, outcome });
-            }
-            Some(_) | None => return,
-        }
-    }
-}
-
 fn call_lifecycle(py: Python<'_>, host: &Py<PyAny>, what: &str) {
     if let Err(e) = host.call_method1(py, "lifecycle", (what,)) {
         e.print(py);
-    }
-}
-
-fn handle(py: Python<'_>, host: &Py<PyAny>, job: Job) -> Outcome {
-    // What is unusual is read in Python, which says what is wrong with it.
-    let body =
-        json::loads(py, &job.body).map_or_else(|| PyBytes::new(py, &job.body).into_any(), Bound::into_any);
-    let handled = host.call_method1(py, "handle", (job.id, body, job.redelivered, job.attempt));
-    handled.and_then(|result| outcome(py, &result)).unwrap_or_else(|e| {
-        // The host catches what a handler raises: this is a fault of ours, and still an answer.
-        let message = format!("internal error: {e}");
-        e.print(py);
-        let error = ErrorInfo { class: "RuntimeError".into(), message, trace: vec![] };
-        Outcome::Failed { left: None, error, details: String::new() }
-    })
-}
-
-fn outcome(py: Python<'_>, result: &Py<PyAny>) -> PyResult<Outcome> {
-    let (kind, reply, error): (String, Option<Vec<u8>>, Option<Bound<'_, PyDict>>) = result.extract(py)?;
-    match (kind.as_str(), reply, error) {
-        ("reply", Some(reply), _) => Ok(Outcome::Reply(reply)),
-        ("forget", _, _) => Ok(Outcome::Forget),
-        ("error", left, Some(error)) => {
-            let text = |key: &str| -> PyResult<String> {
-                error.get_item(key)?.map_or_else(|| Ok(String::new()), |value| value.extract())
-            };
-            let trace = error.get_item("trace")?.map_or_else(|| Ok(vec![]), |value| value.extract())?;
-            let info = ErrorInfo { class: text("class")?, message: text("message")?, trace };
-            Ok(Outcome::Failed { left, error: info, details: text("traceback")? })
-        }
-        (kind, _, _) => Err(PyRuntimeError::new_err(format!("the host answered {kind:?}"))),
     }
 }

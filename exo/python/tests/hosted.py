@@ -36,9 +36,8 @@ class Hosted(unittest.TestCase):
     def run_handler(self, source, body=BODY, beside="", files=(), **settings):
         with tempfile.TemporaryDirectory() as folder:
             code = os.path.join(folder, "sizer.py")
-            if source is not None:
-                with open(code, "w") as f:
-                    f.write(textwrap.dedent(source))
+            with open(code, "w") as f:
+                f.write(textwrap.dedent(source))
             for name, text in dict(files).items():
                 with open(os.path.join(folder, name), "w") as f:
                     f.write(textwrap.dedent(text))

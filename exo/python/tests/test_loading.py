@@ -32,10 +32,12 @@ class TestLoading(Hosted):
 
     def test_a_handler_that_cannot_be_used_is_named_in_one_line(self):
         for source, says in [
-                (None, "there is no handler file sizer.py"),
                 ("def x(:\n", "cannot import the handler: SyntaxError: "),
                 ("x = 1\n", "sizer.py has no class ParticipantHandler"),
+                ("x = '\0'\n", "null bytes (sizer.py)"),
                 ("class ParticipantHandler(object): pass\n", "has no method handle_wi"),
+                ("class ParticipantHandler(object):\n    async def handle_wi(self, wid): pass\n", "would never run"),
+                ("class ParticipantHandler(object):\n    def handle_wi(self, wid): yield 1\n", "would never run"),
                 ("import nonsense_xyz\n", "ModuleNotFoundError: No module named 'nonsense_xyz' (sizer.py:1)"),
                 ("class ParticipantHandler(object):\n    def __init__(self, x): pass\n    def handle_wi(self, wid): pass\n",
                  "cannot construct ParticipantHandler: TypeError: "),

@@ -123,6 +123,36 @@ class TestOutput(Hosted):
             """)
         self.assertIn(" INFO sizer w1: still heard", out)
 
+    def test_a_handler_that_configures_logging_anew_keeps_its_logger_level_and_wfid(self):
+        console = '{"version": 1, "handlers": {"c": {"class": "logging.StreamHandler"}, "f": {"class": "logging.FileHandler", ' \
+                  '"filename": "/dev/stderr"}}, "root": {"level": "INFO", "handlers": ["c", "f"]}}'
+        for config, times in [('{"version": 1}', 1), ('{"version": 1, "root": {"level": "INFO", "handlers": []}}', 1), (console, 2),
+                              ('{"version": 1, "loggers": {"sizer": {"level": "DEBUG", "propagate": False}}}', 1)]:
+            _, out = self.result("""
+                import logging.config
+                class ParticipantHandler(object):
+                    def handle_wi(self, wid):
+                        logging.config.dictConfig(%s)
+                        self.log.info("still heard")
+                        self.log.disabled = True
+                        self.log.error("and this")
+                """ % config)
+            for line in (" INFO sizer w1: still heard", "ERROR sizer w1: and this"):
+                self.assertEqual(out.splitlines().count(line), 1, (config, out))
+            self.assertEqual(out.count("still heard"), times, (config, out))
+
+    def test_a_warning_is_followed_by_no_empty_line(self):
+        _, out = self.result("""
+            import warnings
+            class ParticipantHandler(object):
+                def handle_wi(self, wid):
+                    warnings.warn("old")
+                    self.log.info("with an end\\n")
+                    self.log.info("")
+            """)
+        lines = [line.split("w1: ")[1].strip() for line in out.splitlines() if "w1: " in line]
+        self.assertEqual(lines, ["sizer.py:5: UserWarning: old", 'warnings.warn("old")', "with an end", ""], out)
+
     def test_a_print_is_in_the_log_at_once(self):
         out = self.run_handler("""
             import os

@@ -235,9 +235,17 @@ class TestWorkitem(unittest.TestCase):
         with self.assertRaises(KeyError):
             fei["nothing"]
 
+    def test_an_older_engines_sub_wfid_is_the_subid_and_none_in_the_main_process(self):
+        for fei, subid, sid in [
+                ({"sub_wfid": None}, None, "0!!w"), ({"subid": None}, None, "0!!w"), ({}, None, "0!!w"),
+                ({"subid": None, "sub_wfid": "s"}, "s", "0!s!w"), ({"subid": "", "sub_wfid": "s"}, "s", "0!s!w"),
+                ({"subid": "s", "sub_wfid": "x"}, "s", "0!s!w"), ({"subid": ""}, "", "0!!w")]:
+            wid = Workitem({"fei": dict(fei, expid="0", wfid="w")})
+            self.assertEqual((wid.fei.subid, wid.fei["subid"], wid.sid), (subid, subid, sid))
+
     def test_a_fei_that_is_none_makes_no_trouble(self):
         wid = Workitem('{"fei": 1, "fields": {}}')
-        self.assertEqual((wid.wfid, wid.sid, wid.to_h()["fei"]), (None, "None!None!None", 1))
+        self.assertEqual((wid.wfid, wid.sid, wid.to_h()["fei"]), (None, "None!!None", 1))
 
     def test_progress_is_kept_between_nothing_and_all(self):
         for given, kept in [(0.5, 0.5), (7, 1.0), (-1, 0.0), (None, None), ("0.25", 0.25)]:
@@ -277,6 +285,7 @@ class TestWorkitem(unittest.TestCase):
         for says in ("handle_wi(self, wid)", "handle_lifecycle_control(ctrl)", "class Workitem", "The fields, by attribute.",
                      "How far the work has got", "class Exo", "make_handler(self, module)"):
             self.assertIn(says, page)
+        self.assertNotIn(" object>", page)
 
     def test_dump_is_sorted_and_indented(self):
         self.assertEqual(self.wid.dump(), json.dumps(json.loads(TEXT), sort_keys=True, indent=4))

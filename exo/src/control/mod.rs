@@ -23,6 +23,9 @@ use tokio::sync::oneshot;
 use tracing::warn;
 use workitem::{compose, safe_name};
 
+/// A reason of more characters is cut.
+const REASON: usize = 1000;
+
 /// Where an answer goes.
 pub type Answer<T> = oneshot::Sender<Result<T, Fault>>;
 
@@ -260,6 +263,14 @@ impl Control {
     }
 }
 
+/// A reason as it is told: who asks may be anybody.
+fn shortened(reason: &str) -> String {
+    match reason.char_indices().nth(REASON) {
+        Some((end, _)) => format!("{}…", &reason[..end]),
+        None => reason.to_owned(),
+    }
+}
+
 /// The commands, each of which becomes a question to the session.
 fn service(me: &Identity, ask: &UnboundedSender<Question>) -> Service {
     let (ask_status, ask_cancel) = (ask.clone(), ask.clone());
@@ -272,7 +283,7 @@ fn service(me: &Identity, ask: &UnboundedSender<Question>) -> Service {
         })
         .with::<Cancel, _, _>(move |args: CancelArgs, asked: Asked| {
             let (answer, wait) = oneshot::channel();
-            let reason = args.reason.unwrap_or_else(|| "no reason given".into());
+            let reason = args.reason.map_or_else(|| "no reason given".into(), |reason| shortened(&reason));
             let which = Which::new(&asked.key, args.wfid, args.sid);
             let _ = ask_cancel.send(Question::Cancel { which, force: args.force, reason, answer });
             async move { wait.await?.map_err(Failure::Declared) }
@@ -293,6 +304,16 @@ mod tests {
         let which = Which::new("participant.sizer", None, Some("0!s!w1".into()));
         assert!(which.is("0!s!w1", "w1") && !which.is("1!s!w1", "w1") && which.is_narrow());
         assert!(!Which::new("all", None, None).is_narrow());
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        let long = "ü".repeat(REASON);
+        assert_eq!(
+            (shortened(&long), shortened("by me"), shortened("")),
+            (long.clone(), "by me".into(), "".into())
+        );
+        assert_eq!(shortened(&format!("{long}ü")), format!("{long}…"));
     }
 
     #[test]

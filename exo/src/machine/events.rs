@@ -2,6 +2,7 @@
 
 use super::{Id, Moment};
 use air::Tag;
+use std::time::Duration;
 
 /// What makes two deliveries the same: fei and the digest of the whole message.
 pub type Key = (String, [u8; 32]);
@@ -65,6 +66,8 @@ pub enum Event {
     Refused(Id),
     /// Told to stop.
     Stop,
+    /// There is to be a new process: what runs may take so long before the grace begins.
+    Renew(Duration),
     /// The moment of [`Machine::deadline`] has come.
     Due,
 }
@@ -109,8 +112,10 @@ pub enum Phase {
     Connecting,
     /// Connected and consuming.
     Working,
-    /// Told to stop; what runs may finish until then.
+    /// About to end; what runs may finish until then.
     Draining {
+        /// Whether we were told to stop, or end for a new process.
+        ordered: bool,
         /// When it is over.
         until: Moment,
         /// Whether the handler knows that it is about to die.

@@ -1,9 +1,9 @@
-//! Stories as tables, and random sequences of events against the promises.
+//! Stories: events, and what is done about them.
 
 use super::*;
 use air::Tag;
-use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+
+mod world;
 
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -204,6 +204,27 @@ fn a_second_stop_shortens_the_grace_to_five_seconds() {
 }
 
 #[test]
+fn for_a_new_process_what_runs_is_waited_for_before_the_grace_begins_unless_we_are_told_to_stop() {
+    let patience = Duration::from_secs(1800);
+    let begin = |events: &[Event]| {
+        let mut m = Machine::new(1, GRACE);
+        let _ = story(&mut m, &[Event::Connected, handle(1, tag(1, 1), 1)]);
+        let actions = story(&mut m, events);
+        (m, actions)
+    };
+    let (mut m, actions) = begin(&[Event::Renew(patience)]);
+    assert_eq!(actions, [Action::StopConsuming]);
+    assert_eq!(story(&mut m, &[handle(2, tag(1, 2), 2)]), [Action::GiveBack(tag(1, 2)), Action::Drop(2)]);
+    assert_eq!(m.deadline(), Some(patience + GRACE - ABOUT_TO_DIE));
+    let (m, actions) = begin(&[Event::Renew(patience), Event::Stop]);
+    assert_eq!((actions, m.deadline()), (vec![Action::StopConsuming], Some(GRACE - ABOUT_TO_DIE)));
+    let (m, _) = begin(&[Event::Renew(patience), Event::Stop, Event::Stop]);
+    assert_eq!(m.deadline(), Some(ABOUT_TO_DIE));
+    let (m, actions) = begin(&[Event::Stop, Event::Renew(patience)]);
+    assert_eq!((actions, m.deadline()), (vec![Action::StopConsuming], Some(GRACE - ABOUT_TO_DIE)));
+}
+
+#[test]
 fn stopping_while_the_broker_is_away_and_nothing_runs_finishes_at_once() {
     let mut m = Machine::new(1, GRACE);
     assert_eq!(story(&mut m, &[Event::Stop]), [Action::StopConsuming, Action::Finish]);
@@ -229,229 +250,4 @@ fn a_workitem_that_is_cancelled_while_it_waits_is_answered_without_being_started
     assert_eq!(story(&mut m, &[Event::Cancelled(2)]), [Action::Publish(2)]);
     assert_eq!(story(&mut m, &[Event::Confirmed(2)]), [Action::Ack(tag(1, 2)), Action::Drop(2)]);
     assert_eq!(story(&mut m, &[Event::Cancelled(1)]), [], "what runs is answered when it ends");
-}
-
-/// A broker, a journal and handlers that do what the machine asks, in whatever order chance has it.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
-struct World {
-    connected: bool,
-    consuming: bool,
-    epoch: u32,
-    next: u64,
-    unsettled: BTreeMap<Tag, u8>,
-    running: BTreeSet<Id>,
-    sending: BTreeSet<Id>,
-    confirmed: BTreeSet<u8>,
-    keys: BTreeMap<Id, u8>,
-    alone: BTreeSet<Id>,
-    taken: BTreeSet<Id>,
-    kept: BTreeSet<Id>,
-    draining: bool,
-    over: bool,
-    broken_journal: bool,
-}
-
-impl World {
-    fn new() -> Self {
-        Self { consuming: true, ..Self::default() }
-    }
-
-    /// Performs actions, and reports to the machine what it asked for at once.
-    fn perform(&mut self, machine: &mut Machine, now: Moment, actions: Vec<Action>) {
-        for action in actions {
-            let answer = match action {
-                Action::Take(id) if self.broken_journal => Some(Event::NotTaken(id)),
-                Action::Take(id) => {
-                    self.taken.insert(id);
-                    Some(Event::Taken(id))
-                }
-                Action::Probe => Some(if self.broken_journal { Event::NotWritable } else { Event::Writable }),
-                Action::Park(id) => {
-                    Some(if self.broken_journal { Event::NotParked(id) } else { Event::Parked(id) })
-                }
-                other => {
-                    self.done(other);
-                    None
-                }
-            };
-            if let Some(event) = answer {
-                let actions = machine.step(now, event);
-                self.perform(machine, now, actions);
-            }
-        }
-    }
-
-    fn done(&mut self, action: Action) {
-        assert!(!self.over, "nothing is done after the end");
-        match action {
-            Action::Start(id) => {
-                assert!(!self.draining, "nothing is started while draining");
-                assert!(self.taken.contains(&id), "nothing is started that the journal does not know");
-                assert!(self.running.insert(id), "started twice");
-                assert!(self.running.len() == 1 || self.running.is_disjoint(&self.alone), "it runs alone");
-            }
-            Action::Keep(id) => {
-                self.kept.insert(id);
-            }
-            Action::Publish(id) => {
-                assert!(self.connected, "published without a broker");
-                let computed = self.taken.contains(&id);
-                assert!(!computed || self.kept.contains(&id), "a reply is kept before it is published");
-                assert!(self.sending.insert(id), "sent while it is being sent");
-            }
-            Action::Ack(t) => {
-                // What is removed here cannot be settled a second time.
-                let k = self.unsettled.remove(&t).expect("acknowledged what is not ours");
-                assert!(self.confirmed.contains(&k), "acknowledged before the reply was confirmed");
-            }
-            Action::GiveBack(t) => {
-                assert!(self.unsettled.remove(&t).is_some(), "gave back what is not ours");
-            }
-            Action::StopConsuming => self.consuming = false,
-            Action::Consume => {
-                assert!(!self.draining, "took work while draining");
-                self.consuming = true;
-            }
-            Action::Finish => self.over = true,
-            Action::Settled(_) | Action::Drop(_) | Action::Die => {}
-            Action::Take(_) | Action::Probe | Action::Park(_) => unreachable!("answered before"),
-        }
-    }
-
-    /// What can happen now.
-    fn choices(&self, messages: u8, deliveries: u64) -> Vec<Choice> {
-        let mut all = vec![Choice::Due, Choice::Journal];
-        if !self.draining {
-            all.push(Choice::Stop);
-        }
-        all.push(if self.connected { Choice::Lose } else { Choice::Connect });
-        if self.connected && self.consuming && self.next < deliveries {
-            // The broker delivers a message to one consumer at a time.
-            let free = (0..messages).filter(|k| !self.unsettled.values().any(|other| other == k));
-            all.extend(free.flat_map(|k| [Choice::Deliver(k, false), Choice::Deliver(k, true)]));
-        }
-        all.extend(self.running.iter().flat_map(|id| [Choice::Reply(*id), Choice::Forget(*id)]));
-        all.extend(self.sending.iter().flat_map(|id| [Choice::Confirm(*id), Choice::Refuse(*id)]));
-        all
-    }
-
-    fn happen(&mut self, choice: Choice) -> Option<Event> {
-        Some(match choice {
-            Choice::Connect => {
-                self.connected = true;
-                self.epoch += 1;
-                Event::Connected
-            }
-            Choice::Lose => {
-                self.connected = false;
-                self.unsettled.clear();
-                self.sending.clear();
-                Event::Lost
-            }
-            Choice::Deliver(k, alone) => {
-                self.next += 1;
-                let (id, tag) = (self.next, tag(self.epoch, self.next));
-                self.unsettled.insert(tag, k);
-                self.keys.insert(id, k);
-                if alone {
-                    self.alone.insert(id);
-                }
-                let ask = if alone { Ask::Alone(key(k)) } else { Ask::Handle(key(k)) };
-                Event::Delivered { id, tag, ask }
-            }
-            Choice::Reply(id) => {
-                self.running.remove(&id);
-                Event::Replied(id)
-            }
-            Choice::Forget(id) => {
-                self.running.remove(&id);
-                self.confirmed.insert(self.keys[&id]);
-                Event::Forgotten(id)
-            }
-            Choice::Confirm(id) => {
-                self.sending.remove(&id);
-                self.confirmed.insert(self.keys[&id]);
-                Event::Confirmed(id)
-            }
-            Choice::Refuse(id) => {
-                self.sending.remove(&id);
-                Event::Refused(id)
-            }
-            Choice::Journal => {
-                self.broken_journal = !self.broken_journal;
-                return None;
-            }
-            Choice::Stop => {
-                self.draining = true;
-                Event::Stop
-            }
-            Choice::Due => Event::Due,
-        })
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Choice {
-    Connect,
-    Lose,
-    Deliver(u8, bool),
-    Reply(Id),
-    Forget(Id),
-    Confirm(Id),
-    Refuse(Id),
-    Journal,
-    Stop,
-    Due,
-}
-
-/// One step of both.
-fn go(machine: &mut Machine, world: &mut World, choice: Choice) {
-    // Time goes only where something waits for it.
-    let now = match choice {
-        Choice::Due => machine.deadline().unwrap_or_default(),
-        _ => Duration::ZERO,
-    };
-    if let Some(event) = world.happen(choice) {
-        let actions = machine.step(now, event);
-        world.perform(machine, now, actions);
-    }
-}
-
-/// Every state that can be reached in so many steps, with two messages, two workers, a broker that comes and
-/// goes and a journal that breaks and mends.
-#[test]
-fn in_every_state_that_can_be_reached_the_promises_hold() {
-    let mut seen = std::collections::HashSet::new();
-    let mut rim = vec![(Machine::new(2, GRACE), World::new())];
-    for _ in 0..8 {
-        let mut next = vec![];
-        for (machine, world) in rim {
-            for choice in world.choices(2, 3) {
-                let (mut machine, mut world) = (machine.clone(), world.clone());
-                go(&mut machine, &mut world, choice);
-                if !world.over && seen.insert((machine.clone(), world.clone())) {
-                    next.push((machine, world));
-                }
-            }
-        }
-        rim = next;
-    }
-    assert!(seen.len() > 10_000, "{} states", seen.len());
-}
-
-proptest! {
-    #[test]
-    fn whatever_happens_the_promises_hold(choices in proptest::collection::vec(any::<u16>(), 1..300)) {
-        let (mut machine, mut world) = (Machine::new(2, GRACE), World::new());
-        for choice in choices {
-            let possible = world.choices(5, u64::MAX);
-            let chosen = possible[usize::from(choice) % possible.len()];
-            // Told to stop it is over soon: seldom.
-            if world.over || (matches!(chosen, Choice::Stop) && choice > 2000) {
-                continue;
-            }
-            go(&mut machine, &mut world, chosen);
-            prop_assert!(world.running.len() <= 2, "more work than workers");
-        }
-    }
 }

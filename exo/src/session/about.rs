@@ -1,5 +1,6 @@
 //! What is told of a failure besides the workitem: what was said for it, how processes ended, what everything ran on.
 
+use crate::fault::INTERNAL;
 use config::Settings;
 use sha2::{Digest, Sha256};
 use state::failed::environment;
@@ -15,8 +16,10 @@ use workitem::compose::timestamp;
 const LOG: usize = 64 << 10;
 /// How faulthandler begins.
 const FATAL: &str = "Fatal Python error: ";
-/// How the line of ours begins that tells of a call of os._exit.
-const EXIT: &str = "os._exit(";
+/// Why a process ended of which the journal does not know.
+const ELSEWHERE: &str = "as the broker counts; the journal here knows of no end";
+/// How the lines of ours begin that tell of a call which ends the process.
+const CALLS: [&str; 2] = ["os._exit(", "os.closerange("];
 
 /// How the processes ended that had a workitem in hand.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub struct LastWords {
 impl LastWords {
     /// `said` tells of a process what it said for the workitem, and of a fault.
     pub fn of(attempts: &[Attempt], said: impl Fn(&Attempt) -> (Vec<Line>, String)) -> Self {
-        let mut words = Self::default();
+        let mut words = Self { cause: ELSEWHERE.into(), ..Self::default() };
         for (n, attempt) in attempts.iter().enumerate() {
             let (lines, fault) = said(attempt);
             let _ = writeln!(words.log, "attempt {}, process {}:", n + 1, attempt.pid);
@@ -50,11 +53,12 @@ fn cause(lines: &[Line], fault: &str) -> String {
     if let Some(fatal) = fault.lines().find_map(|line| line.strip_prefix(FATAL)) {
         return fatal.to_owned();
     }
-    let exit = lines.iter().rev().find(|line| line.text.starts_with(EXIT));
-    match exit.and_then(|line| line.text.split_once(" was")) {
-        Some((call, _)) => format!("by {call}"),
-        None => "without a word: killed, or out of memory".into(),
+    let ends = |line: &&Line| CALLS.iter().any(|call| line.text.starts_with(call));
+    if let Some((call, _)) = lines.iter().rev().find(ends).and_then(|line| line.text.split_once(" was")) {
+        return format!("by {call}");
     }
+    let own = fault.lines().find(|line| line.starts_with(INTERNAL));
+    own.unwrap_or("without a word: killed, or out of memory").to_owned()
 }
 
 /// The lines as a text.
@@ -117,9 +121,12 @@ mod tests {
     #[test]
     fn the_cause_is_told_as_far_as_the_process_could_say() {
         let exit = "os._exit(3) was called, which ends the process at once:";
+        let closed = "os.closerange(3, 9) was called, which closes what exo works with:";
         for (said, fault, cause) in [
             ("begun", "Fatal Python error: Segmentation fault\n\nThread", "Segmentation fault"),
             (exit, "", "by os._exit(3)"),
+            (closed, "internal error: x (y)\n", "by os.closerange(3, 9)"),
+            ("begun", "internal error: x (y)\n", "internal error: x (y)"),
             ("begun", "", "without a word: killed, or out of memory"),
         ] {
             let attempt = Attempt { started: 1, pid: 7, alone: true };
@@ -130,6 +137,7 @@ mod tests {
             );
             assert_eq!(words.log, format!("attempt 1, process 7:\n{said}attempt 2, process 7:\n{said}"));
         }
+        assert_eq!(LastWords::of(&[], |_| unreachable!()).cause, ELSEWHERE);
     }
 
     #[test]

@@ -16,7 +16,7 @@ impl<W: Workers> Session<W> {
             Report::Extra { body, confirmed } => {
                 let id = self.next;
                 self.next += 1;
-                let extra = InHand { confirmed: Some(confirmed), ..InHand::new(body, false) };
+                let extra = InHand { waits: Some(confirmed), ..InHand::new(body, false) };
                 self.in_hand.insert(id, extra);
                 Some(Event::Extra(id))
             }
@@ -29,6 +29,7 @@ impl<W: Workers> Session<W> {
             // It was answered without waiting for its handler.
             return None;
         }
+        self.limits.done();
         let came = self.in_hand.get(&id)?.body.clone();
         let (mut ended, mut problem) = (history::Outcome::Replied, String::new());
         let (body, outcome, event) = match self.as_cancelled(id, outcome, &came) {

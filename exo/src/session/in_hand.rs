@@ -13,7 +13,10 @@ pub struct InHand {
     pub redelivered: bool,
     /// Which attempt this is, from 1.
     pub attempt: u32,
-    pub confirmed: Option<std::sync::mpsc::Sender<()>>,
+    /// Who waits until the broker has it.
+    pub waits: Option<std::sync::mpsc::Sender<()>>,
+    /// The broker has what was published for it.
+    pub confirmed: bool,
     pub outcome: &'static str,
     /// `None` for what is no workitem.
     pub item: Option<Item>,
@@ -29,7 +32,8 @@ impl InHand {
             body,
             redelivered,
             attempt: 1,
-            confirmed: None,
+            waits: None,
+            confirmed: false,
             outcome: "",
             item: None,
             park: None,

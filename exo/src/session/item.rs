@@ -69,8 +69,11 @@ impl Item {
     /// Its first record.
     pub fn taken<'a>(&'a self, body: &'a [u8]) -> Taken<'a> {
         Taken {
-            // The history knows it by the same.
-            time: self.started.unwrap_or(if self.outcome.is_some() { self.ended } else { moment::now() }),
+            time: match self.outcome {
+                // The history knows it by the same.
+                Some(_) => self.begun().unwrap_or(self.ended),
+                None => self.started.unwrap_or_else(moment::now),
+            },
             digest: self.digest,
             running: true,
             suspect: self.suspect,

@@ -5,7 +5,7 @@ use super::item::Item;
 use config::Settings;
 use state::failed::{About, FailedStore, Failure, Kind};
 use state::history::{Outcome, Writer};
-use state::journal::{Attempt, Found, Journal};
+use state::journal::{Attempt, Digest, Found, Journal};
 use state::lines::Lines;
 use state::live::{InFlight, Live, LiveFile};
 use state::machine_id::Process;
@@ -20,6 +20,8 @@ use workitem::safe_name;
 
 /// Why nothing is taken from the queue by a process that ends.
 pub const STOPPING: &str = "told to stop, finishing what runs";
+/// The same, of one that makes room for another.
+pub const RENEWING: &str = "finishing what runs, to be started anew";
 /// The live status is written at most so often.
 const LIVE: Duration = Duration::from_secs(1);
 
@@ -144,15 +146,13 @@ impl Keeper {
         taken.is_ok()
     }
 
-    /// It was delivered and is not begun.
-    pub fn passed(&mut self, item: &mut Item) {
-        match self.journal.passed(item.digest) {
-            Ok(()) => item.journalled = true,
-            Err(e) => {
-                let name = &self.name;
-                warn!(wfid = item.wfid, "{name}: cannot write into the journal that it is not begun: {e}");
-            }
+    /// A message was delivered and is not begun. Whether the journal knows that.
+    pub fn passed(&mut self, digest: Digest, wfid: &str) -> bool {
+        let passed = self.journal.passed(digest);
+        if let Err(e) = &passed {
+            warn!(wfid, "{}: cannot write into the journal that it is not begun: {e}", self.name);
         }
+        passed.is_ok()
     }
 
     /// Its reply is about to be published.
@@ -198,9 +198,8 @@ impl Keeper {
         self.trouble.as_deref()
     }
 
-    /// That this process ends is no crash.
-    pub fn stopping(&mut self) {
-        self.state(false, format!("not consuming: {STOPPING}"));
+    /// That this process ends with work in hand is no crash from now on.
+    pub fn no_crash(&mut self) {
         if let Err(e) = self.journal.stopping() {
             warn!("{}: cannot write into the journal that we stop: {e}", self.name);
         }
@@ -298,21 +297,21 @@ impl Keeper {
 
     /// Writes what we do now.
     pub fn write_live<'a>(&mut self, in_hand: impl Iterator<Item = &'a Item>) {
-        (self.changed, self.written) = (false, Some(Instant::now()));
+        self.written = Some(Instant::now());
         let in_flight = in_hand.map(|item| InFlight {
             sid: item.sid.clone(),
             wfid: item.wfid.clone(),
             since: item.started.unwrap_or_default(),
             attempt: item.attempt(),
         });
-        self.write(in_flight.collect(), false);
+        // What cannot be written is tried again; a full disk has more important things to say.
+        self.changed = self.write(in_flight.collect(), false).is_err();
     }
 
-    fn write(&self, in_flight: Vec<InFlight>, ended: bool) {
-        let Some(file) = &self.live else { return };
+    fn write(&self, in_flight: Vec<InFlight>, ended: bool) -> io::Result<()> {
+        let Some(file) = &self.live else { return Ok(()) };
         let State { consuming, since: consuming_since, words: state } = self.state.clone();
-        // The next change writes it again; a full disk has more important things to say.
-        let _ = file.write(&Live {
+        file.write(&Live {
             participant: self.name.clone(),
             host: self.host.clone(),
             process: Process::own(),
@@ -327,17 +326,13 @@ impl Keeper {
             failed: file.before.1 + self.problems,
             ended,
             took: vec![],
-        });
-    }
-
-    /// How many workitems have ended here.
-    pub fn count(&self) -> u64 {
-        self.done + self.problems
+        })
     }
 
     /// The end in order; `settled` = the broker has all that we acknowledged.
     pub fn close(self, settled: bool) {
-        self.write(vec![], true);
+        // Who reads it sees that the process is gone.
+        let _ = self.write(vec![], true);
         self.lines.remove();
         // Before the journal goes, which could tell the next process of its last rows.
         drop(self.history);

@@ -8,7 +8,7 @@ use tracing::warn;
 
 /// The broker that has a consumer_timeout.
 const RABBITMQ: &str = "RabbitMQ";
-/// It takes a delivery back after so long, unless told otherwise.
+/// It takes a delivery back after so long, unless told otherwise: longer work is not waited for either.
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// The limits of a participant.
@@ -23,6 +23,8 @@ pub struct Limits {
     restart: Option<String>,
     /// It is under way already.
     restarting: bool,
+    /// How many handlers were done, and how many of them are looked at.
+    done: u64,
     seen: u64,
     warned: bool,
 }
@@ -37,6 +39,7 @@ impl Limits {
             running: HashMap::new(),
             restart: None,
             restarting: false,
+            done: 0,
             seen: 0,
             warned: false,
         }
@@ -111,11 +114,22 @@ impl Limits {
         self.restart.get_or_insert(reason);
     }
 
-    /// Why there is to be a new process; told once. `count` = workitems that have ended here.
-    pub fn take_restart(&mut self, count: u64) -> Option<String> {
+    /// How long a new process waits for what runs in this one, before the grace begins.
+    pub fn patience(&self) -> Duration {
+        if self.hard.is_zero() { CONSUMER_TIMEOUT } else { self.hard }
+    }
+
+    /// A handler is done.
+    pub fn done(&mut self) {
+        self.done += 1;
+    }
+
+    /// Why there is to be a new process; told once.
+    pub fn take_restart(&mut self) -> Option<String> {
         if self.restarting {
             return None;
         }
+        let count = self.done;
         if count != self.seen {
             self.seen = count;
             if self.max_workitems > 0 && count >= self.max_workitems {
@@ -161,16 +175,21 @@ mod tests {
             running: HashMap::new(),
             restart: None,
             restarting: false,
+            done: 1,
             seen: 0,
             warned: false,
         };
-        assert_eq!(limits.take_restart(1), None);
-        assert_eq!(limits.take_restart(2).as_deref(), Some("2 workitems, as many as max_workitems"));
-        assert_eq!(limits.take_restart(3), None);
+        assert_eq!(limits.take_restart(), None);
+        limits.done();
+        assert_eq!(limits.take_restart().as_deref(), Some("2 workitems, as many as max_workitems"));
+        limits.done();
+        assert_eq!(limits.take_restart(), None);
         limits.started(1);
         assert_eq!(limits.due(), None, "without a timeout nothing is due");
         assert!(rss() > 1 << 20);
+        assert_eq!(limits.patience(), CONSUMER_TIMEOUT);
         limits.hard = Duration::from_millis(500);
+        assert_eq!(limits.patience(), limits.hard);
         assert_eq!(
             (limits.hard().as_str(), seconds(Duration::from_secs(90)).as_str()),
             ("longer than hard_timeout (0.5 s)", "90 s")

@@ -1,7 +1,7 @@
 //! What is made of the link's news.
 
 use super::Session;
-use super::keeper::STOPPING;
+use super::keeper::{RENEWING, STOPPING};
 use crate::machine::{Event, Phase};
 use crate::workers::Workers;
 use tracing::{info, warn};
@@ -56,6 +56,9 @@ impl<W: Workers> Session<W> {
             air::Event::Delivered(delivery) => Some(self.delivered(delivery)),
             air::Event::Confirmed { id } => {
                 self.control.released(self.born.elapsed(), id);
+                if let Some(in_hand) = self.in_hand.get_mut(&id) {
+                    in_hand.confirmed = true;
+                }
                 Some(Event::Confirmed(id))
             }
             air::Event::Refused { id, reason } => {
@@ -77,7 +80,8 @@ impl<W: Workers> Session<W> {
     /// Why nothing is taken from the queue though the link is up.
     fn idle(&self) -> Option<String> {
         match self.machine.phase() {
-            Phase::Draining { .. } => Some(STOPPING.to_owned()),
+            Phase::Draining { ordered: true, .. } => Some(STOPPING.to_owned()),
+            Phase::Draining { ordered: false, .. } => Some(RENEWING.to_owned()),
             _ => self.keeper.trouble().map(str::to_owned),
         }
     }

@@ -7,19 +7,39 @@ use roff::{Inline, Roff, bold, italic, roman};
 /// What stands in a cell in which nothing does.
 const NOTHING: &str = "\u{b7}";
 
-/// The man page that a page of the reference makes.
-pub fn render(markdown: &str, title: &str, section: &str) -> String {
+/// The names of the pages of the reference that this one links to.
+pub fn links(markdown: &str) -> Vec<String> {
+    let name = |event| match event {
+        Event::Start(Tag::Link { dest_url, .. }) => {
+            let file = dest_url.split('#').next().unwrap_or_default();
+            file.strip_suffix(".md").filter(|name| !name.contains('/')).map(str::to_owned)
+        }
+        _ => None,
+    };
+    Parser::new_ext(markdown, Options::ENABLE_TABLES).filter_map(name).collect()
+}
+
+/// The man page that a page of the reference makes, with the names of related ones at its end.
+pub fn render(markdown: &str, title: &str, section: &str, see_also: &[String]) -> String {
     let mut page = Page::default();
     page.roff.control("TH", [&*title.to_uppercase(), section, "", "SkyNET", "SkyNET"]);
     page.roff.control("SH", ["NAME"]);
     page.title = title.to_owned();
     Parser::new_ext(markdown, Options::ENABLE_TABLES).for_each(|event| page.take(event));
+    if !see_also.is_empty() {
+        page.roff.control("SH", ["SEE ALSO"]).text([roman(see_also.join(", "))]);
+    }
     escape(&page.roff.render())
 }
 
-/// The letters beyond ASCII as every formatter reads them, whatever the locale.
+/// The letters beyond ASCII as every formatter reads them, whatever the locale. Without UTF-8 there is no ellipsis, and it
+/// would be left out.
 fn escape(roff: &str) -> String {
-    let letter = |c: char| if c.is_ascii() { c.to_string() } else { format!("\\[u{:04X}]", u32::from(c)) };
+    let letter = |c: char| match c {
+        '\u{2026}' => "...".to_owned(),
+        c if c.is_ascii() => c.to_string(),
+        c => format!("\\[u{:04X}]", u32::from(c)),
+    };
     roff.chars().map(letter).collect()
 }
 
@@ -229,7 +249,7 @@ mod tests {
     use super::render;
 
     fn body(markdown: &str) -> String {
-        let page = render(markdown, "prog", "8");
+        let page = render(markdown, "prog", "8", &[]);
         page.split_once(".SH NAME\n").unwrap_or_default().1.to_owned()
     }
 
@@ -238,6 +258,12 @@ mod tests {
         let expected = "prog \\- does it\n.SH SYNOPSIS\n.SH \"EXIT CODES\"\n";
         assert_eq!(body("# prog: does it\n\n## Interface\n## Exit codes\n"), expected);
         assert_eq!(body("# prog\n\ndoes\nit\n\n## Interface\n## Exit codes\n"), expected);
+    }
+
+    #[test]
+    fn related_pages_stand_at_the_end() {
+        let page = render("# p: q\n\nText.\n", "prog", "8", &["svc(8)".into(), "svok(8)".into()]);
+        assert!(page.ends_with("Text.\n.SH \"SEE ALSO\"\nsvc(8), svok(8)\n"), "{page}");
     }
 
     #[test]
@@ -251,6 +277,6 @@ mod tests {
     #[test]
     fn what_is_special_in_roff_is_text() {
         let code = body("# p: q\n\n    .run '\n    a\\b \u{2026}\n");
-        assert_eq!(code, "prog \\- q\n.PP\n.RS 4\n.nf\n\\&.run \\*(Aq\na\\\\b \\[u2026]\n.fi\n.RE\n");
+        assert_eq!(code, "prog \\- q\n.PP\n.RS 4\n.nf\n\\&.run \\*(Aq\na\\\\b ...\n.fi\n.RE\n");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::values;
 use clap::{Args, Subcommand};
-use clap_complete::engine::ArgValueCandidates;
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use std::time::Duration;
 
 pub const STATUS_HELP: &str = "\
@@ -27,8 +27,8 @@ Example:
   skynet start ./sizer     to try it, without enabling it";
 
 pub const STOP_HELP: &str = "\
-What has not finished when its grace period (and a little) is over is killed; --timeout sets another time.
-^C stops waiting, and it ends when it has finished (at once: skynet kill). The workitem of what was killed goes
+One that is disabled is taken away. What has not finished when its grace period (and a little) is over is killed; --timeout sets another time. \
+^C stops waiting, and it ends when it has finished (at once: skynet kill). The workitem of what was killed goes \
 back to the queue.
 
 Examples:
@@ -37,22 +37,27 @@ Examples:
   skynet stop 'check*' --timeout 10s";
 
 pub const RESTART_HELP: &str = "\
-Example:
-  skynet restart sizer     after a change of its code";
+Where a file of settings cannot be used nothing is done. All are stopped at the same time, then all are started.
+
+Examples:
+  skynet restart sizer     after a change of its code
+  skynet restart '*'       all that there are";
 
 pub const RELOAD_HELP: &str = "\
-Where a file of settings cannot be used nothing is done: what runs goes on with the old ones.
-As restart, but by HUP: the participant ends by itself when it has finished, and is started at once.
+Where a file of settings cannot be used nothing is done: what runs goes on with the old ones. \
+As restart, but by HUP: the participant ends by itself when it has finished, and is started at once. \
+Of those that a pattern means, only what runs is reloaded.
 
-Example:
-  skynet reload sizer     after a change of its code or settings";
+Examples:
+  skynet reload sizer     after a change of its code or settings
+  skynet reload '*'       after a change of boss.conf";
 
 pub const ONCE_HELP: &str = "\
 Example:
   skynet once ./sizer     when it has ended it stays down";
 
 pub const KILL_HELP: &str = "\
-It is started again, as after a crash (for good: skynet stop).
+It is started again at once (for good: skynet stop), and counts as no crash.
 
 Example:
   skynet kill sizer";
@@ -62,23 +67,24 @@ Example:
   skynet remove sizer     undoes: skynet enable ./sizer";
 
 pub const CONFIG_HELP: &str = "\
-Examples:
-  skynet config sizer                   every setting, its value and where it stands
-  skynet config sizer set grace 30s     checked; comments stay
-  skynet config sizer set grace 30s --reload     and sizer runs with it
-  skynet config sizer unset grace
-  skynet config --check                 every file that participants of this tree read
-  skynet config --check ./sizer         those that this one reads
+Exit code 1 when a file cannot be used.
 
-Exit code 1 when a file cannot be used.";
+Examples:
+  skynet config sizer                          every setting, and where it stands
+  skynet config sizer set grace 30s            checked; comments stay
+  skynet config sizer set grace 30s --reload   and sizer runs with it
+  skynet config sizer unset grace
+  skynet config --check                        every file that is read here
+  skynet config --check ./sizer                those that this one reads";
 
 pub const DOCTOR_HELP: &str = "\
 Exit codes: 0 nothing is wrong, 1 something is.";
 
 pub const FAILED_HELP: &str = "\
 Examples:
-  skynet failed                                      all participants
-  skynet failed sizer 20261121-0900-bejoroku-rebejubo    the workitem, the traceback, the log
+  skynet failed                 what is kept, of all participants
+  skynet failed sizer --all     all of each: workitem, traceback, log
+  skynet failed sizer 20261121-0900-bejoroku-rebejubo
   skynet failed sizer 20261121-0900-bejoroku-rebejubo --retry
   skynet failed sizer --all --drop";
 
@@ -87,7 +93,7 @@ Example:
   skynet queues";
 
 pub const NOTIFY_TEST_HELP: &str = "\
-The command stands in [notify] command of boss.conf, of the participant's config.exo, or of its service.toml. It is
+The command stands in [notify] command of boss.conf, of the participant's config.exo, or of its service.toml. It is \
 run as supervise runs it, with SKYNET_EVENT=test; what it says is shown. Exit code 1 when it fails or there is none.
 
 Examples:
@@ -130,7 +136,7 @@ pub struct Status {
 /// `skynet failed`
 #[derive(Debug, Args)]
 pub struct Failed {
-    /// The participant [default: all]
+    /// The participant [default: all]; or what names an entry of any participant
     #[arg(add = ArgValueCandidates::new(values::services))]
     pub name: Option<String>,
     /// An entry of the store, a sid or a wfid: show all there is to know of it
@@ -142,7 +148,7 @@ pub struct Failed {
     /// Remove it from the store
     #[arg(long)]
     pub drop: bool,
-    /// All entries of the participant (of all participants, without a name)
+    /// All entries of the participant (of all participants, without a name): show, retry or drop them
     #[arg(long, conflicts_with = "entry")]
     pub all: bool,
 }
@@ -151,11 +157,19 @@ pub struct Failed {
 #[derive(Debug, Args)]
 pub struct Paths {
     /// A folder (with a slash in it: ./sizer) or the name of a participant
-    #[arg(required = true, value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    #[arg(required = true, value_name = "PATH|NAME", add = ArgValueCompleter::new(values::folders_and_names))]
     pub words: Vec<String>,
     /// How long each may take to be up [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     pub timeout: Option<Duration>,
+}
+
+/// `skynet disable`
+#[derive(Debug, Args)]
+pub struct Disable {
+    /// Participants; NAME@2 means one instance only, * and ? match any letters
+    #[arg(required = true, value_name = "NAME", add = ArgValueCandidates::new(values::services))]
+    pub names: Vec<String>,
 }
 
 /// One or more names.
@@ -174,7 +188,7 @@ pub struct Names {
 #[command(args_conflicts_with_subcommands = false, subcommand_negates_reqs = true)]
 pub struct Config {
     /// The participant, or its folder (with a slash in it) [default: boss.conf alone]
-    #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    #[arg(value_name = "PATH|NAME", add = ArgValueCompleter::new(values::folders_and_names))]
     pub name: Option<String>,
     /// Check the files that the participant reads; without one, those of all participants of this tree
     #[arg(long)]

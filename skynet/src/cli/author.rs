@@ -2,7 +2,7 @@
 
 use super::values;
 use clap::{Args, Subcommand};
-use clap_complete::engine::ArgValueCandidates;
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ Examples:
   skynet new resizer --template exec";
 
 pub const TEST_HELP: &str = "\
-Unit tests are the files test* of its folder: Python, or executable. The workitem's fields come from its
-sample.json, unless --field or --fields-json say others. Nothing of the real SkyNET is touched.
+The workitem goes through a throw-away home. Unit tests are the files test* of its folder: Python, or executable. The workitem's fields come from its \
+sample.json, unless --field or --fields-json say others. Nothing of the real SkyNET is touched. \
 Exit code 1 when something fails.
 
 Examples:
@@ -28,22 +28,24 @@ Example:
   skynet run ./sizer";
 
 pub const SEND_HELP: &str = "\
+The reply of a participant goes to the queue ruote_workitems. --wait takes it from there, and refuses where \
+somebody else (BOSS) listens to that queue. Exit code 1 when the reply is an error or does not come in time.
+
 Examples:
   skynet send sizer --field text=hello --wait
   skynet send sizer --field size.max=3 --field 'tags=[\"a\",\"b\"]'
   skynet send sizer --fields-json fields.json
-  echo '{\"text\": \"hello\"}' | skynet send sizer --fields-json -
-
-The reply of a participant goes to the queue ruote_workitems. --wait takes it from there, and refuses where
-somebody else (BOSS) listens to that queue. Exit code 1 when the reply is an error or does not come in time.";
+  echo '{\"text\": \"hello\"}' | skynet send sizer --fields-json -";
 
 pub const LAUNCH_HELP: &str = "\
+A definition is Ruby (Ruote.process_definition do ... end), XML, a JSON tree [NAME, {ATTRIBUTES}, [CHILDREN]], the \
+indented form, or, in one word with a slash, the path or address of one that the engine can open. It goes to the \
+queue ruote_workitems, where BOSS takes it from. Nobody answers: what the process does is seen in the logs of its \
+participants.
+
 Examples:
   skynet launch process.rb --field project=home:me
-  skynet launch --definition 'Ruote.process_definition do sizer end'
-
-The definition goes to the queue ruote_workitems, where BOSS takes it from. Nobody answers: what the process
-does is seen in the logs of its participants.";
+  skynet launch --definition 'Ruote.process_definition do sizer end'";
 
 /// `skynet local …`
 #[derive(Debug, Subcommand)]
@@ -61,7 +63,8 @@ Examples:
         after_help = "^C twice kills what does not finish. Exit code 1 when something had to be killed."
     )]
     Down,
-    /// Show whether it runs, and where things are (exit code 0 running, 3 not)
+    /// Show whether it runs, and where things are
+    #[command(after_help = "Exit codes: 0 it runs, 3 it does not.")]
     Status,
 }
 
@@ -69,10 +72,10 @@ Examples:
 #[derive(Debug, Args)]
 pub struct Up {
     /// Participants to enable once it is up: folders (with a slash in them) or names
-    #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    #[arg(value_name = "PATH|NAME", add = ArgValueCompleter::new(values::folders_and_names))]
     pub words: Vec<String>,
     /// The port of the embedded broker, written into broker.toml and boss.conf
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
     /// Use this broker and not the embedded one; written into boss.conf ("embedded" = back to that)
     #[arg(long, value_name = "URL", conflicts_with = "port")]
@@ -99,7 +102,7 @@ pub struct New {
 #[derive(Debug, Args)]
 pub struct Test {
     /// The participant, or its folder (with a slash in it)
-    #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    #[arg(value_name = "PATH|NAME", add = ArgValueCompleter::new(values::folders_and_names))]
     pub name: String,
     /// A field of the workitem; as for send
     #[arg(long = "field", short = 'F', value_name = "KEY=VALUE")]
@@ -119,7 +122,7 @@ pub struct Test {
 #[derive(Debug, Args)]
 pub struct Run {
     /// The participant, or its folder (with a slash in it)
-    #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    #[arg(value_name = "PATH|NAME", add = ArgValueCompleter::new(values::folders_and_names))]
     pub name: String,
     /// Stop when it ends, instead of waiting for a save
     #[arg(long)]
@@ -150,14 +153,14 @@ pub struct Send {
 }
 
 pub const WI_STATUS_HELP: &str = "\
-Everybody who has a workitem of this process in hand answers within a second, whatever its handler does.
+Everybody who has a workitem of this process in hand answers within a second, whatever its handler does. \
 Exit code 1 when nobody has one.
 
 Example:
   skynet wi status 20261121-0900-bejoroku-rebejubo";
 
 pub const WI_CANCEL_HELP: &str = "\
-The handler is told to stop (handle_wi_control, cancel); with --force an exception is raised in it, or its
+The handler is told to stop (handle_wi_control, cancel); with --force an exception is raised in it, or its \
 program is killed. The workitem is answered as cancelled. Exit code 1 when nobody has one in hand.
 
 Example:

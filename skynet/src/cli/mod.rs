@@ -7,10 +7,12 @@
 //! | `writer.rs` | who writes processes and wants to see what goes on |
 //! | `values.rs` | what options take: times, names that can be completed |
 //! | `help.rs` | the list of commands by whom they are for |
+//! | `more.rs` | what help says below the options |
 
 pub mod admin;
 pub mod author;
 pub mod help;
+pub mod more;
 mod values;
 pub mod writer;
 
@@ -19,20 +21,21 @@ use clap::{Parser, Subcommand};
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    it could not be done, or something had to be killed; the line says what to do
-  3    status: something is down
+  1    it could not be done, or something had to be killed; a line says more
+  3    status: something is down; local status: it does not run
   4    status: no such participant
   100  wrong usage
   111  a system call failed, or the broker is away
   130  ^C ended it (143: TERM did); what it leaves running is said
 
 Environment:
-  SKYNET_HOME  the home to work on (default ~/.skynet; root without one works on the system's tree)
+  SKYNET_HOME  the home to work on [default: ~/.skynet; the system's tree for a
+               root without one]
   NO_COLOR     no colours";
 
 /// Runs participants of the workflow engine BOSS, in a home or on a system.
 #[derive(Debug, Parser)]
-#[command(name = "skynet", version, after_help = EXIT_CODES, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "skynet", version, after_help = EXIT_CODES, disable_help_subcommand = true, max_term_width = 80)]
 pub struct Cli {
     /// Work on the system's tree (/etc/boss, /var/lib/boss), whatever SKYNET_HOME says
     #[arg(long, global = true)]
@@ -51,7 +54,7 @@ pub enum Verb {
     /// Write a participant from a template
     #[command(after_help = author::NEW_HELP)]
     New(author::New),
-    /// Run a participant's unit tests, then one workitem through a throw-away home
+    /// Try a participant: its unit tests, then one workitem
     #[command(after_help = author::TEST_HELP)]
     Test(author::Test),
     /// Run a participant in the foreground; start it anew on every save
@@ -78,17 +81,17 @@ pub enum Verb {
     Enable(admin::Paths),
     /// Keep a participant from starting by itself; what runs goes on
     #[command(after_help = admin::DISABLE_HELP)]
-    Disable(admin::Names),
-    /// Start a participant; one that is not enabled runs until it is stopped
+    Disable(admin::Disable),
+    /// Start a participant; one not enabled runs until it is stopped
     #[command(after_help = admin::START_HELP)]
     Start(admin::Paths),
-    /// Stop a participant once it has finished its work; one that is disabled is taken away
+    /// Stop a participant once it has finished its work
     #[command(after_help = admin::STOP_HELP)]
     Stop(admin::Names),
     /// Stop and start a participant, once it has finished its work
     #[command(after_help = admin::RESTART_HELP)]
     Restart(admin::Names),
-    /// Let a participant finish its work and read its settings and code again
+    /// Let a participant finish its work and read settings and code anew
     #[command(after_help = admin::RELOAD_HELP)]
     Reload(admin::Names),
     /// Start a participant that is not started again when it ends
@@ -97,16 +100,16 @@ pub enum Verb {
     /// Kill a participant at once; its workitem goes back to the queue
     #[command(after_help = admin::KILL_HELP)]
     Kill(admin::Names),
-    /// Stop a participant and take its service directory away; its code, log and state stay
+    /// Stop a participant and take it away; code, log and state stay
     #[command(after_help = admin::REMOVE_HELP)]
     Remove(admin::Names),
-    /// Show or change settings: the effective values and which file each came from
+    /// Show settings and which file each came from, check or change them
     #[command(after_help = admin::CONFIG_HELP)]
     Config(admin::Config),
     /// Look for what is wrong with this SkyNET and say what to do
     #[command(after_help = admin::DOCTOR_HELP)]
     Doctor,
-    /// Show workitems that could not be handled; put them back or drop them
+    /// Show workitems that failed; put them back or drop them
     #[command(after_help = admin::FAILED_HELP)]
     Failed(admin::Failed),
     /// Test who is told of problems
@@ -119,7 +122,7 @@ pub enum Verb {
     /// Show the logs of participants, merged by time
     #[command(after_help = writer::LOG_HELP)]
     Log(writer::Log),
-    /// Show how often participants were called, how long they took, what went wrong
+    /// Show how often participants were called, how long, what went wrong
     #[command(after_help = writer::HISTORY_HELP)]
     History(writer::History),
     /// Show everything that is known of one process, in the order of time

@@ -2,8 +2,10 @@
 
 use crate::new;
 use crate::tree::{Tree, folders};
-use clap_complete::engine::CompletionCandidate;
+use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter};
 use config::schema::{KEYS, Key, Kind};
+use std::ffi::OsStr;
+use std::path::Path;
 use std::time::Duration;
 
 /// `500ms`, `30s`, `5m`, `2h`, `7d`; a bare number is seconds.
@@ -14,19 +16,31 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a time like 500ms, 30s, 5m, 2h or 7d".to_owned())
 }
 
-/// The names of the services of the tree, for completion.
+/// The names of the participants of the tree, for completion.
 pub fn services() -> Vec<CompletionCandidate> {
+    let names = Tree::choose(false).and_then(|tree| tree.pick(&[]));
+    names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// The names of all that has a log, for completion: the embedded broker, too.
+pub fn logs() -> Vec<CompletionCandidate> {
     let names = Tree::choose(false).and_then(|tree| tree.services());
     names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// The names of services and of what is installed, for completion; folders are completed by the shell.
-pub fn services_and_installed() -> Vec<CompletionCandidate> {
+/// The names of services and of what is installed, and folders, for completion of PATH|NAME.
+pub fn folders_and_names(begun: &OsStr) -> Vec<CompletionCandidate> {
+    if begun.as_encoded_bytes().contains(&b'/') {
+        return PathCompleter::dir().complete(begun);
+    }
     let installed = Tree::choose(false).and_then(|tree| folders(&tree.installed())).unwrap_or_default();
-    let here = folders(std::path::Path::new(".")).unwrap_or_default();
-    let here = here.into_iter().filter(|name| std::path::Path::new(name).join("run").exists());
+    let here = folders(Path::new(".")).unwrap_or_default();
+    let here = here.into_iter().filter(|name| Path::new(name).join("run").is_file());
     let here = here.map(|name| CompletionCandidate::new(format!("./{name}")));
-    services().into_iter().chain(installed.into_iter().map(CompletionCandidate::new)).chain(here).collect()
+    let installed = installed.into_iter().map(CompletionCandidate::new);
+    let all = services().into_iter().chain(installed).chain(here);
+    let fits = |known: &OsStr| known.as_encoded_bytes().starts_with(begun.as_encoded_bytes());
+    all.filter(|one| fits(one.get_value())).collect()
 }
 
 /// The templates there are, for completion.

@@ -2,7 +2,7 @@
 
 use super::values;
 use clap::Args;
-use clap_complete::engine::ArgValueCandidates;
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use std::time::Duration;
 
 pub const LOG_HELP: &str = "\
@@ -14,8 +14,8 @@ Examples:
 pub const HISTORY_HELP: &str = "\
 Examples:
   skynet history sizer --since 1d
-  skynet history --stats                 counts, error rates, how long, how long in the queue
   skynet history sizer --slowest 10
+  skynet history --stats                 counts, error rates, how long it took
   skynet history --problems --csv > problems.csv";
 
 pub const TRACE_HELP: &str = "\
@@ -25,11 +25,11 @@ Example:
   skynet trace 20261121-0900-bejoroku-rebejubo";
 
 pub const REGISTER_HELP: &str = "\
-Examples:
-  skynet register sizer                      as its settings say (regexp, queue)
-  skynet register sizer --as '^size.*'       another name, without touching its code
+The engine must run the participant boss_register (BOSS does). Nobody answers: see skynet log boss_register.
 
-The engine must run the participant boss_register (BOSS does). Nobody answers: see skynet log boss_register.";
+Examples:
+  skynet register sizer                  as its settings say (regexp, queue)
+  skynet register sizer --as '^size.*'   another name, its code as it is";
 
 pub const UNREGISTER_HELP: &str = "\
 Example:
@@ -39,12 +39,12 @@ Example:
 #[derive(Debug, Args)]
 pub struct Log {
     /// Participants; * and ? match any letters [default: all]
-    #[arg(value_name = "NAME", add = ArgValueCandidates::new(values::services))]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(values::logs))]
     pub names: Vec<String>,
     /// Go on with what is written from now on
     #[arg(short, long)]
     pub follow: bool,
-    /// Only lines that contain this wfid
+    /// Only lines that name this wfid (a part of it: --grep)
     #[arg(long)]
     pub wfid: Option<String>,
     /// Only lines not older than this: 10m, 2h, 7d
@@ -62,7 +62,7 @@ pub struct Log {
 #[derive(Debug, Args)]
 pub struct Register {
     /// The participant, or its folder (with a slash in it)
-    #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    #[arg(value_name = "PATH|NAME", add = ArgValueCompleter::new(values::folders_and_names))]
     pub name: String,
     /// What process definitions call it: a name or a regular expression [default: its setting regexp]
     #[arg(long = "as", value_name = "NAME|RE")]
@@ -76,7 +76,7 @@ pub struct Register {
 #[derive(Debug, Args)]
 pub struct Unregister {
     /// The participant, or its folder (with a slash in it)
-    #[arg(value_name = "PATH|NAME", add = ArgValueCandidates::new(values::services_and_installed))]
+    #[arg(value_name = "PATH|NAME", add = ArgValueCompleter::new(values::folders_and_names))]
     pub name: String,
     /// What process definitions call it [default: its setting regexp]
     #[arg(long = "as", value_name = "NAME|RE")]

@@ -10,6 +10,8 @@ mod participants;
 mod place;
 mod programs;
 
+pub use participants::owner;
+
 use crate::paint::{self, Colour};
 use crate::say::{self, say};
 use crate::tree::Tree;

@@ -7,11 +7,18 @@ use crate::service::{Condition, Service};
 use crate::tree::Tree;
 use config::Settings;
 use nix::unistd::{User, geteuid};
-use std::path::Path;
+use servicedir::names::RUN;
+use state::moment;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Restarts per hour from which a service is said to be unsteady.
 const UNSTEADY: f64 = 6.0;
+
+/// So long, in microseconds, a participant may take to find its broker.
+const NEW: moment::Micros = 10_000_000;
 
 /// What is found.
 pub fn look(tree: &Tree) -> Vec<Finding> {
@@ -25,13 +32,15 @@ pub fn look(tree: &Tree) -> Vec<Finding> {
     let supervised = services.iter().any(|name| Service::look(&tree.service(name)).supervised);
     for service in services {
         found.extend(condition(tree, &service).filter(|_| supervised));
+        found.extend(deaf(tree, &service));
         let participants_own = name::participant(&service) == service;
         if let Ok(Some((settings, _))) = participant::settings(tree, &tree.service(&service))
             && participants_own
         {
             nobodies.extend(Some(service.clone()).filter(|_| is_nobody(&settings)));
             found.extend(account(&service, &settings));
-            found.extend(handler(&service, &settings));
+            found.extend(owner(tree, &service, &settings));
+            found.extend(open_to_others(tree, &service, &settings));
             // One command of boss.conf is everybody's.
             let notify = notify(&settings).filter(|one| found.iter().all(|other| other.found != one.found));
             found.extend(notify);
@@ -68,8 +77,12 @@ fn settings(tree: &Tree) -> Vec<Finding> {
 /// What to do about a file of settings that cannot be used.
 fn repair(file: &Path, error: &str) -> String {
     match error.contains("ermission denied") {
+        true if !geteuid().is_root() => format!("sudo skynet doctor, or ls -l {}", file.display()),
         true => format!("who may read it? ls -l {}", file.display()),
-        false => "repair that line".to_owned(),
+        false if error.contains("there is no account ") => {
+            "useradd --system makes one; or set user to another, or unset it".to_owned()
+        }
+        false => "repair what it names".to_owned(),
     }
 }
 
@@ -88,11 +101,17 @@ fn idle(tree: &Tree, name: &str, pid: i32) -> Option<Finding> {
         .into_iter()
         .find(|live| i64::from(live.process.pid) == i64::from(pid))?;
     let what = format!("up (pid {pid}), {}", live.state);
-    (!live.consuming).then(|| Finding::warning(name, what, format!("skynet log {name} -n 20")))
+    // What has just begun is connecting yet; what ends may finish its work.
+    let long = moment::now() - live.consuming_since > NEW && !live.state.contains("finishing what runs");
+    let found = if long { Finding::wrong } else { Finding::warning };
+    (!live.consuming).then(|| found(name, what, format!("skynet log {name} -n 20")))
 }
 
 fn condition(tree: &Tree, name: &str) -> Option<Finding> {
     let service = Service::look(&tree.service(name));
+    if let Err(why) = participant::startable(&tree.service(name)) {
+        return Some(Finding::wrong(name, format!("it cannot be started: {why}"), ""));
+    }
     match service.condition() {
         Condition::Unsupervised if service.enabled => {
             let repair = crate::starting::not_running(tree);
@@ -120,44 +139,43 @@ fn condition(tree: &Tree, name: &str) -> Option<Finding> {
     }
 }
 
+/// A supervise that hears nothing looks like one that has nothing to do.
+fn deaf(tree: &Tree, name: &str) -> Option<Finding> {
+    let pid = Service::look(&tree.service(name)).deaf()?;
+    let what = format!("its supervise (pid {pid}) does not answer");
+    Some(Finding::wrong(name, what, format!("kill -9 {pid}: another takes over what runs")))
+}
+
 /// Whether it runs as nobody, for want of an account of its own.
 fn is_nobody(settings: &Settings) -> bool {
     geteuid().is_root() && settings.user.is_none() && matches!(User::from_name("boss"), Ok(None))
 }
 
-/// As root a participant becomes another user, who must exist.
+/// As root a participant becomes another user.
 fn account(name: &str, settings: &Settings) -> Option<Finding> {
-    if !geteuid().is_root() {
-        let me = User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
-        let other = settings.user.as_ref().filter(|user| me.as_ref() != Some(user))?;
-        let what = format!("it says user = {other:?}, which only root can become");
-        return Some(Finding::wrong(name, what, format!("skynet config {name} unset user")));
-    }
-    match &settings.user {
-        Some(user) if matches!(User::from_name(user), Ok(None)) => {
-            let what = format!("there is no user {user:?}");
-            Some(Finding::wrong(
-                name,
-                what,
-                format!("useradd --system {user}, or set another one in config.exo"),
-            ))
-        }
-        Some(user) if user == "root" => Some(Finding::warning(name, "it runs as root", "does it have to?")),
-        _ => None,
-    }
+    let as_root = geteuid().is_root() && settings.user.as_deref() == Some("root");
+    as_root.then(|| Finding::warning(name, "it runs as root", "does it have to?"))
 }
 
-/// The handler's file, or the program, must be there.
-fn handler(name: &str, settings: &Settings) -> Option<Finding> {
-    match settings.exec.first() {
-        None if !settings.code.exists() => {
-            let what = format!("its code is not there: {}", settings.code.display());
-            Some(Finding::wrong(name, what, format!("skynet config {name} set code FILE")))
-        }
-        Some(program) if program.contains('/') && !Path::new(program).exists() => {
-            let what = format!("its program is not there: {program}");
-            Some(Finding::wrong(name, what, format!("skynet config {name}")))
-        }
-        _ => None,
-    }
+/// Who may write what is run chooses what is done, as the participant's user; in `run`, as the user of svscan.
+fn open_to_others(tree: &Tree, name: &str, settings: &Settings) -> Option<Finding> {
+    let dir = participant::source(&tree.service(name))?;
+    let others = if geteuid().is_root() { 0o022 } else { 0o002 };
+    let may = |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| meta.mode() & others != 0);
+    let own = [dir.clone(), dir.join(RUN), dir.join(participant::CONFIG)];
+    let open: Vec<_> = own.into_iter().chain([settings.code.clone()]).filter(may).collect();
+    let shown = open.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
+    let what = format!("others may write {shown}, and so choose what runs");
+    (!open.is_empty()).then(|| Finding::warning(name, what, format!("chmod go-w {shown}")))
+}
+
+/// Its state must be its user's: of another's it can write no journal, and takes no work.
+pub fn owner(tree: &Tree, name: &str, settings: &Settings) -> Option<Finding> {
+    let user = participant::user(tree, settings).filter(|user| !user.uid.is_root())?;
+    let meta = fs::metadata(&settings.state).ok().filter(|meta| meta.uid() != user.uid.as_raw())?;
+    let of = User::from_uid(meta.uid().into()).ok().flatten().map_or(meta.uid().to_string(), |of| of.name);
+    let (state, user) = (settings.state.display(), user.name);
+    let what = format!("its state in {state} is {of}'s, and it runs as {user}: it takes no work");
+    let repair = format!("skynet stop {name}; chown -R {user} {state}; skynet start {name}");
+    Some(Finding::wrong(name, what, repair))
 }

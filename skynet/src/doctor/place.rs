@@ -1,6 +1,7 @@
 //! Folders, permissions, disk, limits, and what earlier runs left behind.
 
 use super::Finding;
+use crate::enable::is_half_made;
 use crate::service::Service;
 use crate::starting;
 use crate::tree::Tree;
@@ -8,9 +9,10 @@ use crate::units::size;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, access, geteuid};
 use servicedir::names;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// Below this share of free space or inodes it is time to act.
@@ -26,6 +28,11 @@ pub fn look(tree: &Tree) -> Vec<Finding> {
     let place = tree.home().map_or_else(|| "/var/lib/boss".into(), Path::to_path_buf);
     if !place.is_dir() {
         let repair = match tree.home() {
+            Some(_) if place.symlink_metadata().is_ok() => {
+                let what = format!("{} is no folder, so no SkyNET can be in it", place.display());
+                found.push(Finding::wrong("place", what, "move it away, or set SKYNET_HOME to a folder"));
+                return found;
+            }
             Some(_) => "make it with: skynet local up",
             None => "install the package, or: skynet local up as a user",
         };
@@ -40,7 +47,7 @@ pub fn look(tree: &Tree) -> Vec<Finding> {
         found.push(Finding::wrong("disk", "it is mounted read-only", repair));
     } else {
         found.extend(folders(tree));
-        found.extend(disk(&place));
+        found.extend(disks(tree, &place));
     }
     found.extend(secrets(tree));
     found.extend(leftovers(tree));
@@ -51,6 +58,8 @@ pub fn look(tree: &Tree) -> Vec<Finding> {
 /// Who reads may not write; then only writers are missed.
 fn folders(tree: &Tree) -> Vec<Finding> {
     let mut found = vec![];
+    // The system's tree is root's: that others may not write it is as it should be.
+    let ours = tree.home().is_some() || geteuid().is_root();
     for dir in [tree.scan_dir(), tree.logs(), tree.states()] {
         let about = "folder";
         let shown = dir.display();
@@ -66,7 +75,7 @@ fn folders(tree: &Tree) -> Vec<Finding> {
                 let repair = format!("look at its permissions: ls -ld {shown}");
                 found.push(Finding::wrong(about, format!("cannot read {shown}: {e}"), repair));
             }
-            Ok(_) if access(&dir, AccessFlags::W_OK).is_err() => {
+            Ok(_) if ours && access(&dir, AccessFlags::W_OK).is_err() => {
                 let repair = "a disk that is read-only, or another user's: control needs its owner (or root)";
                 found.push(Finding::wrong(about, format!("{shown} cannot be written"), repair));
             }
@@ -74,7 +83,8 @@ fn folders(tree: &Tree) -> Vec<Finding> {
         }
     }
     if found.is_empty() {
-        found.push(Finding::good("folders", "services, logs and states can be read and written"));
+        let what = if ours { "read and written" } else { "read (they are root's to write)" };
+        found.push(Finding::good("folders", format!("services, logs and states can be {what}")));
     }
     found
 }
@@ -83,24 +93,38 @@ fn is_read_only(place: &Path) -> bool {
     statvfs(place).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY))
 }
 
+/// Room where services, logs and states lie: any of these folders may be on a disk of its own.
+fn disks(tree: &Tree, place: &Path) -> Vec<Finding> {
+    let inside = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let (logs, states) = (tree.logs(), tree.states());
+    let mut places = vec![place.to_owned(), logs.clone(), states.clone()];
+    places.extend(inside(&logs).chain(inside(&states)).filter(|path| path.is_dir()));
+    let mut known = BTreeSet::new();
+    places.retain(|place| fs::metadata(place).is_ok_and(|meta| known.insert(meta.dev())));
+    let mut found: Vec<_> = places.iter().flat_map(|place| disk(place)).collect();
+    if found.is_empty() {
+        let free = statvfs(place).map_or(0, |stat| stat.blocks_available() * stat.fragment_size());
+        found.push(Finding::good("disk", format!("{} are free", size(free))));
+    }
+    found
+}
+
+/// What is wrong with the disk below this folder.
 fn disk(place: &Path) -> Vec<Finding> {
+    let shown = place.display();
     let Ok(stat) = statvfs(place) else {
-        let repair = format!("df {}", place.display());
-        return vec![Finding::warning("disk", "its free space cannot be told", repair)];
+        return vec![Finding::warning("disk", "its free space cannot be told", format!("df {shown}"))];
     };
     let free = stat.blocks_available() * stat.fragment_size();
     let share = |free: u64, all: u64| if all == 0 { 1.0 } else { free as f64 / all as f64 };
     let mut found = vec![];
     if share(stat.blocks_available(), stat.blocks()) < SCARCE || free < LITTLE {
-        let repair = format!("make room; logs and failed workitems: du -sh {}/*", place.display());
-        found.push(Finding::wrong("disk", format!("only {} are free", size(free)), repair));
+        let repair = format!("make room; logs and failed workitems: du -sh {shown}/*");
+        found.push(Finding::wrong("disk", format!("only {} are free in {shown}", size(free)), repair));
     }
     if share(stat.files_available(), stat.files()) < SCARCE {
-        let repair = format!("many small files: du --inodes -s {}/*", place.display());
-        found.push(Finding::wrong("disk", "hardly any inodes are free", repair));
-    }
-    if found.is_empty() {
-        found.push(Finding::good("disk", format!("{} are free", size(free))));
+        let repair = format!("many small files: du --inodes -s {shown}/*");
+        found.push(Finding::wrong("disk", format!("hardly any inodes are free in {shown}"), repair));
     }
     found
 }
@@ -126,10 +150,7 @@ fn leftovers(tree: &Tree) -> Vec<Finding> {
     for entry in fs::read_dir(tree.scan_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = entry.path();
-        if name.starts_with('.')
-            && (name.contains(".new-") || name.ends_with(".gone"))
-            && !Service::look(&path).is_alive()
-        {
+        if is_half_made(&path) {
             let what = format!("{} is left of a command that was interrupted", path.display());
             found.push(Finding::warning("leftovers", what, format!("rm -r {}", path.display())));
         }
@@ -179,7 +200,7 @@ fn limits() -> Vec<Finding> {
         found.push(Finding::warning("limits", format!("only {n} inotify instances per user"), repair));
     }
     if geteuid().is_root() && Tree::choose(false).is_ok_and(|tree| tree.home().is_some()) {
-        let what = "this is root's own home: handlers run as another user (boss, else nobody)";
+        let what = "this is root's own home: commands work on it unless --system is said, and handlers run as another user (boss, else nobody)";
         found.push(Finding::warning(
             "limits",
             what,

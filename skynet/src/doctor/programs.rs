@@ -85,6 +85,19 @@ fn supervision(tree: &Tree) -> Finding {
     }
 }
 
+/// What to do about a broker that cannot be used for this reason.
+fn repair(why: &str) -> &'static str {
+    match why {
+        _ if why.contains("ACCESS_REFUSED") => {
+            "are user and password right? skynet config set amqp.url amqp://USER:PASSWORD@HOST/VHOST"
+        }
+        _ if why.contains("NOT_ALLOWED") => {
+            "is the vhost there, and may the account use it? rabbitmqctl list_permissions -p VHOST"
+        }
+        _ => "does it run? is [amqp] url in boss.conf right?",
+    }
+}
+
 fn is_elsewhere(tree: &Tree) -> bool {
     matches!(local::chosen(tree), Ok(Some(Broker::Elsewhere)))
 }
@@ -112,7 +125,7 @@ fn broker(tree: &Tree) -> Vec<Finding> {
             let repair = match tree.home() {
                 Some(_) if is_elsewhere(tree) => crate::local::ELSEWHERE,
                 Some(_) => "skynet local status says which broker and whether it runs",
-                None => "does it run? is [amqp] url in boss.conf right? is the vhost there?",
+                None => repair(&e.to_string()),
             };
             return vec![Finding::wrong("broker", e.to_string(), repair)];
         }

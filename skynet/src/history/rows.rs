@@ -129,7 +129,7 @@ fn table(rows: &[Row]) {
             Cell::number(row.wait.map(micros)),
             Cell::plain(row.attempt),
             Cell::plain(&row.wfid),
-            Cell::plain(row.error.replace(char::is_control, " ")),
+            Cell::plain(&row.error),
         ]
     };
     let rows: Vec<_> = rows.iter().map(row).collect();

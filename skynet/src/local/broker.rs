@@ -58,9 +58,21 @@ impl Settings {
         format!("amqp://{}:{}@{}/{vhost}", self.user, self.password, self.listen)
     }
 
-    /// Whether the port can be had.
-    pub fn port_is_free(&self) -> bool {
-        TcpListener::bind(self.listen).is_ok()
+    /// That the port can be had.
+    ///
+    /// # Errors
+    /// Why not, and that another can be chosen.
+    pub fn port_must_be_free(&self) -> Result<(), Trouble> {
+        let port = self.listen.port();
+        TcpListener::bind(self.listen).map(drop).map_err(|e| {
+            let why = match e.kind() {
+                ErrorKind::AddrInUse => format!("port {port} is taken by another program: stop that, or"),
+                ErrorKind::PermissionDenied => format!("port {port} is for root only:"),
+                _ => format!("port {port} cannot be had ({e}):"),
+            };
+            let choose = "choose another port with \"skynet local up --port N\"";
+            Trouble::System(format!("cannot start the broker: {why} {choose}"))
+        })
     }
 }
 
@@ -79,10 +91,15 @@ pub fn chosen(tree: &Tree) -> Result<Option<Broker>, Trouble> {
 }
 
 fn embedded(tree: &Tree) -> Result<Option<Settings>, Trouble> {
-    match read(&folder(tree).join("broker.toml"))? {
-        Some(text) => Ok(Some(parse(&text).map_err(cannot("read", "broker/broker.toml"))?)),
-        None => Ok(None),
-    }
+    let path = folder(tree).join("broker.toml");
+    let Some(text) = read(&path)? else { return Ok(None) };
+    let settings = parse(&text).map_err(|why| {
+        let shown = path.display();
+        Trouble::Failed(format!(
+            "cannot use {shown}: {why} (repair it, or: rm {shown}; skynet local up --broker embedded)"
+        ))
+    })?;
+    Ok(Some(settings))
 }
 
 /// Whose broker it is, by the URLs of `boss.conf` (if that is there) and by `broker.toml` (if that is).
@@ -152,11 +169,14 @@ pub fn prepare(tree: &Tree, wish: &Wish) -> Result<Broker, Trouble> {
                 _ => free_port()?,
             };
             let settings = Settings::new(port);
+            settings.port_must_be_free()?;
             write_files(tree, &settings)?;
             Ok(Broker::Embedded(settings))
         }
         (Some(Broker::Embedded(old)), Wish::Port(port)) if old.listen.port() != *port => {
             let settings = Settings { listen: (old.listen.ip(), *port).into(), ..old.clone() };
+            // What cannot be used does not take the place of what can.
+            settings.port_must_be_free()?;
             move_to(tree, &old, &settings)?;
             Ok(Broker::Embedded(settings))
         }
@@ -285,6 +305,8 @@ fn put(path: &Path, text: &str, mode: u32) -> Result<(), Trouble> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&fresh)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(text.as_bytes())?;
+        // After a loss of power it is the old one or the new one, never an empty one.
+        file.sync_all()?;
         fs::rename(&fresh, path)
     };
     write().map_err(|e| {

@@ -1,6 +1,7 @@
 //! `skynet local down`: participants first, as their replies need the broker, then everything else.
 
 use super::{lock, status, svscan};
+use crate::interrupt::is_hang_up;
 use crate::name::BROKER;
 use crate::participant;
 use crate::say::say;
@@ -33,13 +34,14 @@ pub fn run(tree: &Tree, json: bool) -> Outcome {
 
 /// Returns what had to be killed.
 fn stop(tree: &Tree) -> Result<Vec<String>, Trouble> {
+    stop_lost(tree)?;
     let Some(home) = tree.home().filter(|home| home.join("run").is_dir()) else {
         say!("nothing to stop: there is no SkyNET in {}", super::up::place(tree));
         return Ok(vec![]);
     };
     let _lock = lock::take(&home.join("run"))?;
     if svscan::find(&home.join("run")).is_none() && leftovers(tree)?.is_empty() {
-        say!("SkyNET in {} is down already", home.display());
+        say!("SkyNET in {} is down already; start it with: skynet local up", home.display());
         return Ok(vec![]);
     }
     let killed = stop_everything(tree, &home.join("run"), Interrupt::Hurries)?;
@@ -70,6 +72,26 @@ pub fn stop_everything(tree: &Tree, run: &Path, interrupt: Interrupt) -> Result<
     killed.extend(stop_leftovers(tree)?);
     svscan::forget(run);
     Ok(killed)
+}
+
+/// Stops what still runs of a home that was removed while it was up.
+///
+/// # Errors
+/// When it cannot be stopped.
+pub fn stop_lost(tree: &Tree) -> Result<(), Trouble> {
+    let lost = svscan::lost(tree);
+    if lost.svscans.is_empty() {
+        return Ok(());
+    }
+    // They would try for ever to write what they have.
+    for logger in &lost.loggers {
+        stopping::send(logger, Signal::SIGKILL).map_err(cannot("stop", "multilog"))?;
+    }
+    for svscan in &lost.svscans {
+        say!("stopping what still runs of a home that was removed here (svscan pid {}) …", svscan.pid);
+        stop_svscan(tree, svscan)?;
+    }
+    Ok(())
 }
 
 /// Services and loggers that run although no svscan does.
@@ -118,6 +140,7 @@ fn stop_svscan(tree: &Tree, svscan: &svscan::Svscan) -> Result<Vec<String>, Trou
         let process = PollFd::new(svscan.process.as_fd(), PollFlags::POLLIN);
         match waiting.next_or(Some(process)) {
             Woken::Look => {}
+            Woken::Interrupted(signal) if is_hang_up(signal) => {}
             Woken::Interrupted(_) => terminate()?,
             Woken::Over => {
                 return Err(Trouble::System(format!(

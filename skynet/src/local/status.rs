@@ -3,7 +3,7 @@
 use super::broker::{self, Broker};
 use super::svscan;
 use crate::name::BROKER;
-use crate::say::{self, say};
+use crate::say::{self, complain, say};
 use crate::service::{Condition, Service};
 use crate::status::{state, words};
 use crate::tree::Tree;
@@ -75,6 +75,10 @@ pub fn run(tree: &Tree, json: bool) -> Outcome {
     } else {
         show(tree, &found);
     }
+    for lost in svscan::lost(tree).svscans {
+        let what = "still runs for a home that was removed here";
+        complain!("note: svscan (pid {}) {what}: skynet local down stops it", lost.pid);
+    }
     Ok(if found.runs() { 0 } else { NOT_RUNNING })
 }
 
@@ -98,6 +102,9 @@ fn show(tree: &Tree, found: &Found) {
         None => {}
         Some(Broker::Elsewhere) => {
             say!("  broker        not ours: the one that {} names", tree.boss_conf().display());
+        }
+        Some(Broker::Embedded(settings)) if found.svscan.is_none() && !found.embedded.is_alive() => {
+            say!("  broker        down (skynet local up starts it, too; on {})", settings.listen);
         }
         Some(Broker::Embedded(settings)) => {
             say!("  broker        {} on {}", words(&found.embedded), settings.listen);

@@ -12,13 +12,17 @@ use crate::trouble::{Outcome, Trouble, cannot};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use unix::process::{Identity, Pidfd};
+use std::time::Duration;
+use unix::process::{self, Identity, Looks, Pidfd};
 
 const RECORD: &str = "svscan";
+/// Longer than an svscan that starts services stands in one of them.
+const MOMENT: Duration = Duration::from_millis(20);
 /// The hidden verb of the process that becomes svscan.
 pub const BECOME: &str = "become-svscan";
 /// A log above this size is put aside at the next start.
@@ -46,17 +50,53 @@ pub fn find(run: &Path) -> Option<Svscan> {
     Some(Svscan { pid: identity.pid, process })
 }
 
+/// What runs of a home that was removed here while it was up, as by `rm -r`: it is in no record any more.
+#[derive(Debug, Default)]
+pub struct Lost {
+    /// Its svscans.
+    pub svscans: Vec<Svscan>,
+    /// Its loggers, which have no place to write to.
+    pub loggers: Vec<Pidfd>,
+}
+
+/// Looks for processes that stand in a folder of this home that is there no longer.
+pub fn lost(tree: &Tree) -> Lost {
+    let mut lost = Lost::default();
+    let Some(home) = tree.home() else { return lost };
+    for pid in process::pids().into_iter().flatten() {
+        // Held before it is looked at: what is looked at is what is held.
+        let Ok(process) = Pidfd::open(pid) else { continue };
+        let place = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+        let is_removed = place.as_os_str().as_bytes().ends_with(b" (deleted)");
+        let Ok(looks) = Looks::of(pid) else { continue };
+        if !is_removed || !place.starts_with(home) {
+            continue;
+        }
+        match looks.name.as_slice() {
+            b"svscan" => lost.svscans.push(Svscan { pid, process }),
+            b"multilog" => lost.loggers.push(process),
+            _ => {}
+        }
+    }
+    lost
+}
+
 /// The svscan of the system's tree, if one runs: whoever started it, it stands in its scan directory. For root to see.
 pub fn of_system(scan_dir: &Path) -> Option<i32> {
+    // While it starts services it stands in theirs for moments, which lie elsewhere where they are links.
+    standing_in(scan_dir).or_else(|| {
+        std::thread::sleep(MOMENT);
+        standing_in(scan_dir)
+    })
+}
+
+fn standing_in(scan_dir: &Path) -> Option<i32> {
     let place = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
     let wanted = place(scan_dir)?;
-    let pids =
-        fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.into_iter().find(|pid: &i32| {
+    process::pids().ok()?.find(|pid| {
         let process = PathBuf::from(format!("/proc/{pid}"));
-        let is_svscan =
-            fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim_end() == "svscan");
-        is_svscan && place(&process.join("cwd")) == Some(wanted)
+        let is_svscan = Looks::of(*pid).is_ok_and(|looks| looks.name == b"svscan");
+        is_svscan && ["cwd", "cwd/.."].iter().any(|there| place(&process.join(there)) == Some(wanted))
     })
 }
 

@@ -6,7 +6,7 @@ use crate::brokers;
 use crate::cli::admin::Paths;
 use crate::cli::author::Up;
 use crate::enable;
-use crate::interrupt::Claim;
+use crate::interrupt::{Claim, goes_on};
 use crate::logtail;
 use crate::name::BROKER;
 use crate::progress::Progress;
@@ -20,6 +20,7 @@ use air::line::Line;
 use nix::poll::{PollFd, PollFlags};
 use serde_json::Value;
 use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
@@ -47,6 +48,7 @@ pub fn run(tree: &Tree, args: &Up, json: bool) -> Outcome {
         return Err(Trouble::Failed(line.to_owned()));
     }
     if !already {
+        down::stop_lost(tree)?;
         clear_away(tree, &run)?;
     }
     // Participants would not start with it either.
@@ -66,13 +68,15 @@ pub fn run(tree: &Tree, args: &Up, json: bool) -> Outcome {
         return Err(trouble);
     }
     report(tree, &run, &broker, already, fresh, !args.words.is_empty())?;
-    if broker == Broker::Elsewhere
-        && let Err(trouble) = reach(tree)
-    {
-        complain!("warning: {trouble} (participants try again and again; {ELSEWHERE})");
-    }
-    // It is up: from here on others need not wait, and ^C is for what is enabled.
+    note_that_it_hides_the_system(home);
+    // It is up: from here on others need not wait, and ^C ends what only looks, or enables.
     drop((lock, interrupts));
+    if broker == Broker::Elsewhere {
+        let _goes_on = goes_on(format!("SkyNET in {} is up, and stays so (skynet local down)", place(tree)));
+        if let Err(trouble) = reach(tree) {
+            complain!("warning: {trouble} (participants try again and again; {ELSEWHERE})");
+        }
+    }
     if !args.words.is_empty() {
         enable::enable(tree, &Paths { words: args.words.clone(), timeout: None })?;
     }
@@ -87,7 +91,7 @@ fn reach(tree: &Tree) -> Result<(), Trouble> {
     let brokers = brokers::of_tree(tree)?;
     brokers::runtime()?.block_on(async {
         let opened = tokio::time::timeout(REACH, Line::open(&brokers.urls, &brokers.tls)).await;
-        opened.map_err(|_| Trouble::System("the broker does not answer".to_owned()))??.close().await;
+        opened.map_err(|_| brokers.silent(REACH))??.close().await;
         Ok(())
     })
 }
@@ -110,7 +114,11 @@ fn make_folders(tree: &Tree, home: &Path) -> Result<(), Trouble> {
     for dir in [home.to_owned(), home.join("run"), tree.scan_dir(), tree.logs(), tree.states()] {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(mode);
-        builder.create(&dir).map_err(cannot("make", dir.display()))?;
+        let no_folder = |e: &io::Error| e.kind() == ErrorKind::AlreadyExists;
+        builder.create(&dir).map_err(|e| match dir.display() {
+            shown if no_folder(&e) => cannot("make", shown)("something is there that is no folder"),
+            shown => cannot("make", shown)(e),
+        })?;
     }
     Ok(())
 }
@@ -127,16 +135,12 @@ fn clear_away(tree: &Tree, run: &Path) -> Result<(), Trouble> {
 }
 
 fn start(tree: &Tree, run: &Path, broker: &Broker) -> Result<(), Trouble> {
-    if let Broker::Embedded(settings) = broker
-        && !settings.port_is_free()
-    {
-        let port = settings.listen.port();
-        return Err(Trouble::System(format!(
-            "cannot start the broker: port {port} is taken by another program: stop that, or choose another port \
-             with \"skynet local up --port N\" (it stands in {} and {})",
-            broker::folder(tree).join("broker.toml").display(),
-            tree.boss_conf().display()
-        )));
+    if let Broker::Embedded(settings) = broker {
+        settings.port_must_be_free().map_err(|trouble| {
+            let (toml, conf) = (broker::folder(tree).join("broker.toml"), tree.boss_conf());
+            let line = format!("{trouble} (it stands in {} and {})", toml.display(), conf.display());
+            Trouble::System(line)
+        })?;
     }
     broker::make_service(tree, broker)?;
     svscan::start(tree, run).map(|_| ())
@@ -213,6 +217,18 @@ fn report(
         say!("Other commands find this home by SKYNET_HOME={}", quoted(&place(tree)));
     }
     Ok(())
+}
+
+/// Root's commands work on root's own home, once there is one.
+fn note_that_it_hides_the_system(home: &Path) {
+    let named = std::env::var_os("SKYNET_HOME").is_some_and(|home| !home.is_empty());
+    if nix::unistd::geteuid().is_root() && !named && Path::new("/var/lib/boss/service").is_dir() {
+        complain!(
+            "note: as long as {0} is there, root's commands work on it, and on the system's SkyNET with --system only \
+             (away with it: skynet local down; rm -r {0})",
+            home.display()
+        );
+    }
 }
 
 /// As a shell takes it for one word.

@@ -53,9 +53,6 @@ pub fn run(tree: &Tree, args: &writer::Log, json: bool) -> Outcome {
     let picked =
         select(&known, &tree.as_services(&args.names)?).map_err(|name| tree.unknown(&name, &known))?;
     open_many_files();
-    if !args.follow && !picked.is_empty() && picked.iter().all(|name| !tree.logs().join(name).exists()) {
-        complain!("there is no log of {} in {} yet", picked.join(", "), tree.logs().display());
-    }
     match print_logs(tree, args, &wanted, &picked, json) {
         // Who reads has read enough.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(0),
@@ -128,8 +125,11 @@ fn print_logs(
     printer.flush()?;
     if !args.follow {
         let filtered = args.wfid.is_some() || args.grep.is_some() || args.since.is_some();
-        if printer.printed == 0 && filtered {
-            complain!("no such line in {}", crate::units::count(picked.len(), "log"));
+        match args.names.is_empty() {
+            _ if printer.printed > 0 || args.lines == Some(0) => {}
+            _ if filtered => complain!("no such line in {}", crate::units::count(picked.len(), "log")),
+            true => complain!("nothing is logged in {}", tree.logs().display()),
+            false => complain!("nothing is logged of {} in {}", picked.join(", "), tree.logs().display()),
         }
         return Ok(());
     }

@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(told(&logs, &everything, None), ["a a1", "b b1", "b b4", "a a5", "a a3", "b b9"]);
         assert_eq!(told(&logs, &everything, Some(2)), ["a a5", "b b9"]);
         assert_eq!(told(&logs, &everything, Some(0)), [""; 0]);
-        let only = Wanted::new(Some("4"), None, None).unwrap();
+        let only = Wanted::new(None, Some("4"), None).unwrap();
         assert_eq!(told(&logs, &only, None), ["b b4"]);
     }
 

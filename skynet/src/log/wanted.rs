@@ -70,7 +70,7 @@ impl Wanted {
     /// Whether this line, of this time, is wanted.
     pub fn takes(&self, at: Option<Tai64n>, text: &[u8]) -> bool {
         self.since.is_none_or(|since| at.is_none_or(|at| at >= since))
-            && self.wfid.as_ref().is_none_or(|wfid| wfid.find(text).is_some())
+            && self.wfid.as_ref().is_none_or(|wfid| is_named(wfid, text))
             && self.grep.as_ref().is_none_or(|grep| grep.is_match(text))
     }
 
@@ -108,6 +108,21 @@ impl Wanted {
             found.push(at, text);
         }
     }
+}
+
+/// Whether the text names this wfid, and not one of which it is a part only, as w1 is of w10.
+fn is_named(wfid: &memmem::Finder, text: &[u8]) -> bool {
+    let is_more = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let length = wfid.needle().len();
+    let mut from = 0;
+    while let Some(found) = text.get(from..).and_then(|rest| wfid.find(rest)) {
+        let at = from + found;
+        if !is_more(text[..at].last()) && !is_more(text.get(at + length)) {
+            return true;
+        }
+        from = at + 1;
+    }
+    false
 }
 
 /// The time of the last line with a label in this block of whole lines.
@@ -170,6 +185,28 @@ mod tests {
             let wanted = Wanted::new(wfid, grep, since).unwrap();
             assert_eq!(texts(&wanted), lines, "{wfid:?} {grep:?}");
         }
+    }
+
+    #[test]
+    fn a_wfid_is_not_found_in_another_that_begins_or_ends_with_it() {
+        for (text, named) in [
+            ("INFO sizer w1: done", true),
+            ("w1", true),
+            ("0!s!w1", true),
+            ("build_w1.log of w1-x", true),
+            ("w10 and then w1", true),
+            ("{\"wfid\":\"w1\"}", true),
+            ("INFO sizer w10: done", false),
+            ("neww1: done", false),
+            ("w1w1", false),
+        ] {
+            assert_eq!(
+                Wanted::new(Some("w1"), None, None).unwrap().takes(None, text.as_bytes()),
+                named,
+                "{text}"
+            );
+        }
+        assert!(Wanted::new(Some("1-1"), None, None).unwrap().takes(None, b"x1-1-1"));
     }
 
     #[test]

@@ -22,8 +22,10 @@ use crate::trouble::{Outcome, Trouble, cannot};
 use crate::units::time;
 use air::line::{Deliveries, Delivery, Line};
 use replies::{Verdict, Wait};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use std::time::{Duration, Instant, SystemTime};
+use workitem::entries::Entries;
 use workitem::{Fei, compose};
 
 /// Where every waiting send consumes, too: so many consumers of the replies are senders like us.
@@ -38,12 +40,13 @@ const NO_GOOD_REPLY: u8 = 1;
 
 /// Sends a workitem; with `--wait` prints what its reply changed.
 pub fn run(tree: &Tree, args: &author::Send, json: bool) -> Outcome {
+    brokers::check_queue(&args.queue)?;
     let fields = fields::gather(args.fields_json.as_deref(), &args.fields)?;
     let fei = new_fei(args.wfid.as_deref())?;
     let brokers = brokers::of_tree(tree)?;
     brokers::runtime()?.block_on(async {
         let line = brokers::open(tree, &brokers).await?;
-        let outcome = send(tree, args, &line, &fei, fields, json).await;
+        let outcome = send(tree, args, &line, &fei, &fields, json).await;
         line.close().await;
         outcome
     })
@@ -54,16 +57,17 @@ async fn send(
     args: &author::Send,
     line: &Line,
     fei: &Fei,
-    fields: Map<String, Value>,
+    fields: &RawValue,
     json: bool,
 ) -> Outcome {
     let mut replies = if args.wait { Some(listen(line, fei).await?) } else { None };
-    let body = compose::workitem(&args.queue, fei, fields, SystemTime::now());
+    let body = compose::workitem(&args.queue, fei, fields, SystemTime::now())
+        .map_err(cannot("compose", "the workitem"))?;
     // Asked before: the workitem may be what ends whoever listens.
     if line.queue(&args.queue).await?.is_some_and(|queue| queue.consumers == 0) {
         complain!("note: nobody listens to {} now: the workitem waits there (skynet status {0})", args.queue);
     }
-    if !line.publish(&args.queue, &body).await? {
+    if !brokers::publish(line, &args.queue, &body, args.timeout).await? {
         return Err(no_such_queue(tree, &args.queue));
     }
     let Some(replies) = &mut replies else {
@@ -81,7 +85,7 @@ async fn send(
     let _progress = progress::during(format!("waiting for the reply of {}", args.queue));
     let reply = tokio::time::timeout(args.timeout, reply(line, &mut replies.0, fei)).await;
     match reply {
-        Ok(reply) => print(&body, &reply?, json),
+        Ok(reply) => print(&body, &reply?, &fei.wfid, json),
         Err(_) => {
             complain!(
                 "no reply from {} within {}; the workitem is waiting or in work (skynet status, \
@@ -165,32 +169,41 @@ async fn reply(line: &Line, replies: &mut Deliveries, fei: &Fei) -> Result<Vec<u
     }
 }
 
-fn print(sent: &[u8], reply: &[u8], json: bool) -> Outcome {
-    let read = |body| serde_json::from_slice::<Value>(body).map_err(cannot("read", "the reply"));
-    let (sent, reply) = (read(sent)?, read(reply)?);
-    let error = reply.get("error").filter(|error| !error.is_null());
+fn print(sent: &[u8], reply: &[u8], wfid: &str, json: bool) -> Outcome {
+    let (sent, reply) = (String::from_utf8_lossy(sent), String::from_utf8_lossy(reply));
     if json {
+        // As it came, with numbers and texts that can only be passed on.
         say::result(&format!("{reply}\n")).map_err(cannot("write", "the reply"))?;
-    } else {
-        let none = Map::new();
-        let of = |workitem: &'_ Value| workitem["fields"].as_object().cloned();
-        let (before, after) = (of(&sent).unwrap_or_else(|| none.clone()), of(&reply).unwrap_or(none));
-        for change in fields::changes(&before, &after) {
+    }
+    let read = |body| Entries::read(body).map_err(cannot("read", "the reply"));
+    let (sent, reply) = (read(&sent)?, read(&reply)?);
+    let error = error_of(&reply);
+    if !json {
+        for change in fields::changes(&fields_of(&sent), &fields_of(&reply)) {
             say!("{change}");
         }
-        if let Some(error) = error {
-            complain!("the participant failed: {}", told(error));
-            if let Some(wfid) = reply["fei"]["wfid"].as_str() {
-                complain!("what is known of it: skynet trace {wfid}");
-            }
+        if let Some(error) = &error {
+            complain!("the participant failed: {error}");
+            complain!("what is known of it: skynet trace {wfid}");
         }
     }
     Ok(if error.is_some() { NO_GOOD_REPLY } else { 0 })
 }
 
-/// An error in a line: its message, or all of it where it has none.
-fn told(error: &Value) -> String {
-    error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned)
+/// The fields of a workitem; none where they are no object.
+pub fn fields_of<'a>(workitem: &Entries<'a>) -> Entries<'a> {
+    workitem.get("fields").and_then(|fields| Entries::read(fields.get()).ok()).unwrap_or_default()
+}
+
+/// The error of a reply in a line: its message, or all of it where it has none.
+pub fn error_of(reply: &Entries) -> Option<String> {
+    let error = reply.get("error")?.get();
+    match serde_json::from_str::<Value>(error) {
+        Ok(Value::Null) => None,
+        Ok(value) => Some(say::one_line(value["message"].as_str().unwrap_or(error))),
+        // Halves of surrogates, as Python writes them.
+        Err(_) => Some(say::one_line(error)),
+    }
 }
 
 fn new_fei(wfid: Option<&str>) -> Result<Fei, Trouble> {

@@ -24,6 +24,15 @@ pub fn set(text: &str, key: &str, wanted: &str) -> Result<Changed, String> {
         let text = format!("{}\n\n{}", text.trim_end(), made.text.trim_start());
         return Ok(Changed { text, told: made.told });
     }
+    if let Some(at) = place_of_new(text, &document, &tables, last) {
+        let (head, tail) = (text[..at].trim_end(), text[at..].trim_start_matches('\n'));
+        let header = if tables.is_empty() { String::new() } else { format!("[{}]\n", tables.join(".")) };
+        let told = format!("{key} = {}", hidden(&new.to_string()));
+        let before = if head.is_empty() { "" } else { "\n\n" };
+        let behind = if tail.is_empty() { "\n" } else { "\n\n" };
+        let text = format!("{head}{before}{header}{last} = {new}{behind}{tail}");
+        return Ok(Changed { text, told });
+    }
     let mut table: &mut dyn toml_edit::TableLike = document.as_table_mut();
     for step in tables {
         let inner = table.entry(step).or_insert_with(|| Item::Table(Table::new()));
@@ -44,6 +53,37 @@ pub fn set(text: &str, key: &str, wanted: &str) -> Result<Changed, String> {
         None => drop(table.insert(last, value(new))),
     }
     Ok(Changed { text: document.to_string(), told })
+}
+
+/// Where in the text a key goes that has no neighbours yet: a table of its own behind everything, so that no comment
+/// of another table follows it; the first key of all between what is said of the file and what is said of its first table.
+fn place_of_new(text: &str, document: &DocumentMut, tables: &[&str], last: &str) -> Option<usize> {
+    if tables.is_empty() {
+        let alone = document.iter().all(|(_, item)| item.is_table() || item.is_array_of_tables());
+        let first = text.lines().position(|line| line.trim_start().starts_with('['))?;
+        let before: usize = text.split_inclusive('\n').take(first).map(str::len).sum();
+        let place = text[..before].rfind("\n\n").map_or(0, |at| at + 1);
+        return (alone && is_bare(last)).then_some(place);
+    }
+    let mut table = document.as_table();
+    for step in tables {
+        match table.get(step) {
+            Some(item) => table = item.as_table()?,
+            None => {
+                return tables
+                    .iter()
+                    .all(|step| is_bare(step))
+                    .then_some(text.len())
+                    .filter(|_| is_bare(last));
+            }
+        }
+    }
+    None
+}
+
+/// Whether a key needs no quotes.
+fn is_bare(key: &str) -> bool {
+    key.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
 }
 
 /// Takes a key out.
@@ -101,6 +141,7 @@ fn takes_text(key: &str) -> bool {
             Kind::Bool
                 | Kind::Count(..)
                 | Kind::Command
+                | Kind::Program
                 | Kind::Urls
                 | Kind::Table(_)
                 | Kind::Open(_)
@@ -119,7 +160,7 @@ fn takes_text(key: &str) -> bool {
 }
 
 /// Without the accounts of URLs: they hold passwords.
-fn hidden(text: &str) -> String {
+pub fn hidden(text: &str) -> String {
     let mut parts = text.split("://");
     let mut shown = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -167,6 +208,20 @@ mod tests {
         let after = set(&after.text, "mine.a", "1").unwrap();
         assert_eq!(after.text, "# settings\n\n# grace = \"60s\"\n\ngrace = \"5s\"\n\n[mine]\na = 1\n");
         assert_eq!(set("# no newline", "mine.a", "1").unwrap().text, "# no newline\n\n[mine]\na = 1\n");
+    }
+
+    #[test]
+    fn what_has_no_neighbours_comes_between_comments_of_others_and_never_among_them() {
+        let before = "# The file.\n# More of it.\n\n# The broker.\n[amqp]\nurl = \"a\"\n# urls = [\"b\"]\n";
+        for (key, after) in [
+            ("grace", before.replace("# The broker", "grace = \"5s\"\n\n# The broker")),
+            ("notify.x", format!("{before}\n[notify]\nx = \"5s\"\n")),
+            ("amqp.tls.ca", format!("{before}\n[amqp.tls]\nca = \"5s\"\n")),
+        ] {
+            assert_eq!(set(before, key, "5s").unwrap().text, after);
+        }
+        assert_eq!(set("[a]\nb = 1\n", "c", "2").unwrap().text, "c = 2\n\n[a]\nb = 1\n");
+        assert_eq!(set("a = { b = 1 }\n", "a.c.d", "2").unwrap().text, "a = { b = 1 , c.d = 2 }\n");
     }
 
     #[test]

@@ -4,9 +4,12 @@ use crate::participant::{self, CONFIG, Participant};
 use crate::say::{self, say};
 use crate::tree::{Tree, folders};
 use crate::trouble::{Outcome, Trouble, cannot};
+use config::file::Draft;
+use config::settings::load_with;
+use config::{ConfigError, Home};
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What was found out about one file.
 #[derive(Debug, Serialize)]
@@ -26,6 +29,10 @@ pub fn run(tree: &Tree, word: Option<&str>, json: bool) -> Outcome {
         Some(word) => {
             let dir = Participant::locate(tree, word)?;
             let dir = dir.canonicalize().map_err(cannot("find", dir.display()))?;
+            if !dir.join(CONFIG).exists() {
+                let line = format!("there is no {CONFIG} in {}: nothing to check", dir.display());
+                return Err(Trouble::Failed(line));
+            }
             check_those(tree, [dir].into())
         }
     };
@@ -64,7 +71,7 @@ fn check_those(tree: &Tree, dirs: BTreeSet<PathBuf>) -> Vec<Checked> {
     let mut checked = vec![shared];
     for dir in dirs {
         let file = dir.join(CONFIG);
-        match participant::settings(tree, &dir) {
+        match participant::usable(tree, &dir) {
             Ok(Some((_, warnings))) => checked.push(Checked { file, error: None, warnings }),
             Ok(None) => {}
             // Told once is enough.
@@ -73,6 +80,20 @@ fn check_those(tree: &Tree, dirs: BTreeSet<PathBuf>) -> Vec<Checked> {
         }
     }
     checked
+}
+
+/// Whether participants, this one or all, could still read their settings with this file. One that cannot now is no
+/// reason against what may be its repair.
+///
+/// # Errors
+/// What keeps one of them from it, with file and line.
+pub fn whole(tree: &Tree, participant: Option<&Path>, draft: Draft<'_>) -> Result<(), ConfigError> {
+    let home = Home::at(tree.home().map(Path::to_owned));
+    // What there is no participant for is nobody's yet.
+    let dirs =
+        participant.map_or_else(|| participants(tree).unwrap_or_default(), |dir| [dir.to_owned()].into());
+    let files = dirs.iter().map(|dir| dir.join(CONFIG)).filter(|file| config::load(&home, file).is_ok());
+    files.into_iter().try_for_each(|file| load_with(&home, &file, Some(draft)).map(drop))
 }
 
 fn participants(tree: &Tree) -> Result<BTreeSet<PathBuf>, Trouble> {

@@ -14,13 +14,16 @@ pub use check::check;
 
 use crate::cli::admin::{Change, Config, Names};
 use crate::control;
+use crate::doctor;
 use crate::name;
-use crate::participant::{CONFIG, Participant};
-use crate::say::{self, say};
+use crate::participant::{self, CONFIG, Participant};
+use crate::say::{self, complain, say};
 use crate::service::{Condition, Service};
 use crate::tree::Tree;
 use crate::trouble::{Outcome, Trouble, cannot};
+use config::file::Draft;
 use config::ini;
+use nix::unistd::User;
 use serde_json::json;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -45,12 +48,16 @@ pub fn run(tree: &Tree, args: &Config, json: bool) -> Outcome {
 
 fn change_file(tree: &Tree, file: &Path, participant: Option<&Path>, change: &Change, json: bool) -> Outcome {
     let (Change::Set { key, reload, .. } | Change::Unset { key, reload }) = change;
-    let changed = apply(file, change)?;
+    let changed = apply(tree, file, participant, change)?;
+    if changed && key == "user" {
+        tell_of_account(change);
+        tell_of_states(tree, participant)?;
+    }
     let outdated = if *reload { running(tree, participant)? } else { vec![] };
     if !outdated.is_empty() && key != "instances" {
         control::reload(tree, &Names { names: outdated, timeout: None })?;
     } else if changed {
-        say!("{}", what_next(tree, participant, key)?);
+        say!("{}", what_next(tree, participant, change)?);
     }
     if json {
         let result = json!({ "file": file, "key": key, "changed": changed });
@@ -59,8 +66,36 @@ fn change_file(tree: &Tree, file: &Path, participant: Option<&Path>, change: &Ch
     Ok(0)
 }
 
+/// It may be made later; until then nothing runs with it.
+fn tell_of_account(change: &Change) {
+    if let Change::Set { value, .. } = change
+        && matches!(User::from_name(value.trim_matches('"')), Ok(None))
+    {
+        complain!(
+            "note: there is no account {value} here; nothing starts with it (useradd --system {value})"
+        );
+    }
+}
+
+/// What the user of before has kept is not the new one's, who can do nothing without it.
+fn tell_of_states(tree: &Tree, participant: Option<&Path>) -> Result<(), Trouble> {
+    let all = tree.pick(&[])?.into_iter().map(|service| tree.service(&service));
+    let dirs = participant.map_or_else(|| all.collect(), |dir| vec![dir.to_owned()]);
+    for dir in dirs {
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        if name::participant(&name) == name
+            && let Ok(Some((settings, _))) = participant::settings(tree, &dir)
+            && let Some(finding) = doctor::owner(tree, &name, &settings)
+        {
+            complain!("{name}: {} ({})", finding.found, finding.repair);
+        }
+    }
+    Ok(())
+}
+
 /// Writes the change; false where nothing had to be changed.
-fn apply(file: &Path, wanted: &Change) -> Result<bool, Trouble> {
+fn apply(tree: &Tree, file: &Path, participant: Option<&Path>, wanted: &Change) -> Result<bool, Trouble> {
+    let _turn = turn(file);
     let before = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -76,7 +111,9 @@ fn apply(file: &Path, wanted: &Change) -> Result<bool, Trouble> {
     };
     let after =
         after.map_err(|why| Trouble::Failed(format!("{}: {why}; nothing was changed", file.display())))?;
-    config::file::check(file, &after.text)
+    let whole = config::file::check(file, &after.text).map(drop);
+    whole
+        .and_then(|()| check::whole(tree, participant, Draft { file, text: &after.text }))
         .map_err(|e| Trouble::Failed(format!("{e}; nothing was changed")))?;
     if after.text == before {
         say!("{}: nothing to change", file.display());
@@ -87,9 +124,22 @@ fn apply(file: &Path, wanted: &Change) -> Result<bool, Trouble> {
     Ok(true)
 }
 
+/// Has this file to itself as long as what is returned: of two changes at the same time none is lost. Where its folder
+/// cannot be locked it cannot be written either.
+fn turn(file: &Path) -> Option<fs::File> {
+    let folder = fs::File::open(real(file).parent()?).ok()?;
+    folder.lock().ok()?;
+    Some(folder)
+}
+
+/// What a link leads to.
+fn real(file: &Path) -> PathBuf {
+    file.canonicalize().unwrap_or_else(|_| file.to_owned())
+}
+
 /// By rename, with owner and permissions as before; a link is followed.
 fn replace(file: &Path, text: &str) -> std::io::Result<()> {
-    let real = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let real = real(file);
     let meta = fs::metadata(&real).ok();
     let mut name = std::ffi::OsString::from(".");
     name.push(real.file_name().unwrap_or_default());
@@ -115,11 +165,17 @@ fn replace(file: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// Whether and how the change takes effect.
-fn what_next(tree: &Tree, participant: Option<&Path>, key: &str) -> Result<String, Trouble> {
+fn what_next(tree: &Tree, participant: Option<&Path>, change: &Change) -> Result<String, Trouble> {
+    let (Change::Set { key, .. } | Change::Unset { key, .. }) = change;
     if key.starts_with("notify") {
         let name = participant.and_then(Path::file_name).map(|name| format!(" {}", name.display()));
+        let who = name.as_deref().map_or("'*'", str::trim_start).to_owned();
         let name = name.unwrap_or_default();
-        return Ok(format!("it holds from a service's next start on; try it: skynet notify test{name}"));
+        let try_it = match change {
+            Change::Set { .. } => format!("; try it: skynet notify test{name}"),
+            Change::Unset { .. } => String::new(),
+        };
+        return Ok(format!("it holds from a service's next start on (now: skynet reload {who}){try_it}"));
     }
     let Some(dir) = participant else {
         return Ok("participants read it when they start: skynet reload NAME (or '*')".to_owned());

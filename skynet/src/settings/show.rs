@@ -28,6 +28,12 @@ pub fn participant(tree: &Tree, participant: &Participant, set_only: bool, json:
     }
     let home = Home::at(tree.home().map(Path::to_owned));
     let mut told = explain::participant(&home, &config)?;
+    if let Some(user) = told.iter_mut().find(|one| one.key == "user" && one.from.is_none())
+        && let Some((settings, _)) = crate::participant::settings(tree, &participant.dir)?
+        && let Some(account) = crate::participant::user(tree, &settings)
+    {
+        user.value = format!("{:?}", account.name);
+    }
     told.retain(|one| !set_only || one.from.is_some());
     for warning in &participant.warnings {
         complain!("warning: {warning}");

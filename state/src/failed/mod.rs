@@ -10,6 +10,9 @@
 //!
 //! Made under a dot name and renamed, so that a folder that can be seen is complete. Bounded in number and
 //! size: the oldest goes.
+//!
+//! An entry is read, retried and dropped in `entry.rs`; what of the environment looks like a secret is hidden by
+//! `secrets.rs`.
 
 mod about;
 mod entry;
@@ -82,8 +85,8 @@ impl FailedStore {
         let (new, place) = (self.dir.join(format!("{NEW}{name}")), self.dir.join(&name));
         fs::create_dir_all(&self.dir)?;
         let folder = File::open(&self.dir)?;
-        // Who has it for itself throws away what is half, and is done with that in no time.
-        let _ = folder.try_lock_shared();
+        // Who has it for itself throws away what is half, and is done with that in no time. Not every disk has locks.
+        let _ = folder.lock_shared();
         if let Err(e) = write(&new, failure).and_then(|()| fs::rename(&new, &place)) {
             // What is there of it is of no use to anybody.
             let _ = fs::remove_dir_all(&new);

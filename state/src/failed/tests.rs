@@ -1,6 +1,7 @@
 //! Stories with real folders.
 
 use super::*;
+use crate::locks::wait_until_somebody_waits_for;
 
 fn about(when: Micros) -> About {
     About {
@@ -110,4 +111,21 @@ fn what_a_process_that_was_killed_left_half_is_removed_when_nobody_makes_another
     keep(&mut FailedStore::new(state.path(), 10, 1 << 20), 2_000_000, b"{}").unwrap();
     assert!(!half.exists());
     assert_eq!(FailedStore::list(state.path()).unwrap().len(), 2);
+}
+
+#[test]
+fn none_is_begun_while_another_process_throws_away_what_is_half() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().join("failed");
+    fs::create_dir(&dir).unwrap();
+    let folder = File::open(&dir).unwrap();
+    folder.lock().unwrap();
+    let place = state.path().to_owned();
+    let keeps =
+        std::thread::spawn(move || keep(&mut FailedStore::new(&place, 10, 1 << 20), 1, b"").map(drop));
+    wait_until_somebody_waits_for(&dir, || keeps.is_finished());
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+    drop(folder);
+    keeps.join().unwrap().unwrap();
+    assert_eq!(FailedStore::list(state.path()).unwrap().len(), 1);
 }

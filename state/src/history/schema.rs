@@ -53,13 +53,17 @@ pub fn open(file: &Path) -> rusqlite::Result<Connection> {
 
 /// Opens it for reading; `None` where it is not there.
 pub fn open_to_read(file: &Path) -> rusqlite::Result<Option<Connection>> {
-    if !file.exists() {
+    // Where it may not be looked for, opening it says so.
+    if let Ok(false) = file.try_exists() {
         return Ok(None);
     }
     match open_read_only(&file.to_string_lossy(), OpenFlags::SQLITE_OPEN_READ_ONLY) {
         // To read, too, SQLite makes files beside it. Where it may not (a read-only disk, a folder of somebody else's)
         // and nobody writes now, the file alone is all there is.
-        Err(e) if e.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !has_a_log(file) => {
+        Err(e)
+            if matches!(e.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+                && !has_a_log(file) =>
+        {
             open_read_only(&immutable(file), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
         }
         opened => opened,

@@ -4,7 +4,7 @@
 //! A broker that was killed may have forgotten acknowledgements; another instance of the participant may have
 //! had the message before.
 
-use super::process_of;
+use super::orphans::process_of;
 use super::record::{Attempt, Digest, Record, parse};
 use super::segment::{Place, read_at, scan};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

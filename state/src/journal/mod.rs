@@ -13,26 +13,35 @@
 //! |---|---|
 //! | [`record`] | the bytes |
 //! | [`segment`] | a file |
-//! | [`recovery`] | what processes that ended have left behind |
+//! | [`orphans`] | the files of processes that have ended |
+//! | [`recovery`] | what of theirs is to be gone on with |
+//! | [`older`] | files that stay as the archive |
 //! | [`archive`] | what all files know of a message |
+//! | [`room`] | a file that gives way to the next |
 
 pub mod archive;
+pub mod older;
+pub mod orphans;
 pub mod record;
 pub mod recovery;
+pub mod room;
 pub mod segment;
 
 pub use archive::Found;
+pub use orphans::Handled;
 pub use record::{Attempt, Digest, Taken};
 
 use crate::history::Outcome;
 use crate::machine_id::Process;
 use crate::moment::{self, Micros};
 use archive::Archive;
+use older::Older;
+use orphans::Orphans;
 use record::{Record, parse};
-use recovery::{Carried, Ended, Spot, Story};
-use segment::{Place, Segment, scan};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{self, File};
+use recovery::Carried;
+use segment::{Place, Segment};
+use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -64,7 +73,7 @@ pub struct Journal {
     /// No file says so of these any more: the next one is to.
     unwritten: HashSet<Digest>,
     /// Older files: ours, and those of processes that ended, each locked.
-    older: BTreeMap<PathBuf, Older>,
+    older: Older,
     archive: Option<(Archive, Instant)>,
     /// What processes that ended have handled last.
     handled: Vec<Handled>,
@@ -74,37 +83,11 @@ pub struct Journal {
     announced: bool,
 }
 
-/// A workitem that a process handled before it ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handled {
-    /// When its handler was given it.
-    pub started: Micros,
-    /// When its handler was done.
-    pub ended: Micros,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// The processes that ended while they had it in hand.
-    pub attempts: Vec<Attempt>,
-    /// The message as it came.
-    pub body: Vec<u8>,
-    /// The reply; empty where none was wanted.
-    pub reply: Vec<u8>,
-}
-
-/// Files of processes that have ended, locked.
-type Files = Vec<(PathBuf, File)>;
-
 #[derive(Debug)]
 struct Live {
     time: Micros,
     running: bool,
     place: Place,
-}
-
-#[derive(Debug)]
-struct Older {
-    size: u64,
-    _lock: File,
 }
 
 impl Journal {
@@ -122,7 +105,7 @@ impl Journal {
             live: HashMap::new(),
             passed: HashSet::new(),
             unwritten: HashSet::new(),
-            older: BTreeMap::new(),
+            older: Older::default(),
             archive: None,
             handled: vec![],
             buffer: vec![],
@@ -140,12 +123,12 @@ impl Journal {
             return Ok(());
         }
         fs::create_dir_all(&self.dir)?;
-        let (stories, files) = self.read_orphans()?;
-        self.passed.extend(stories.iter().flat_map(|story| story.passed(moment::now())));
-        let handled =
-            stories.iter().flat_map(Story::handled).filter_map(|ended| handled(ended, &files)).collect();
+        let mut orphans = Orphans::read(&self.dir)?;
+        self.passed.extend(orphans.stories.iter().flat_map(|story| story.passed(moment::now())));
+        let handled = orphans.handled();
+        let stories = std::mem::take(&mut orphans.stories);
         let carried = recovery::carried(stories, &self.owner.boot, moment::now());
-        let replies: Vec<_> = carried.iter().map(|c| reply_of(c, &files)).collect::<io::Result<_>>()?;
+        let replies: Vec<_> = carried.iter().map(|c| orphans.reply_of(c)).collect::<io::Result<_>>()?;
         let mut segment = self.create()?;
         if let Err(e) = self.begin(&mut segment, carried.iter().zip(&replies)) {
             // What is in it stands elsewhere, or is tried again.
@@ -155,10 +138,10 @@ impl Journal {
         self.unwritten.clear();
         self.segment = Some(segment);
         self.handled = handled;
-        for (path, file) in files {
-            self.set_aside(path, file);
+        for (path, file) in orphans.files {
+            self.older.set_aside(path, file);
         }
-        self.prune(ARCHIVE);
+        self.older.prune(ARCHIVE);
         Ok(())
     }
 
@@ -236,11 +219,14 @@ impl Journal {
         self.append(&Record::Acked { time: moment::now(), digest }).map(drop)
     }
 
-    /// This process was told to stop: that it ends with work in hand is no crash.
+    /// This process stops: that it ends with work in hand is no crash. Written once.
     ///
     /// # Errors
     /// It could not be written.
     pub fn stopping(&mut self) -> io::Result<()> {
+        if self.announced {
+            return Ok(());
+        }
         self.stopping = true;
         // Without a file there is nothing in hand.
         if self.segment.is_some() {
@@ -288,7 +274,7 @@ impl Journal {
             return;
         }
         let Some(segment) = self.segment.take() else { return };
-        for path in self.older.keys().map(PathBuf::as_path).chain([segment.path()]) {
+        for path in self.older.paths().chain([segment.path()]) {
             // What stays is read by the next process, and goes then.
             let _ = fs::remove_file(path);
         }
@@ -325,104 +311,6 @@ impl Journal {
         self.number += 1;
         Ok(segment)
     }
-
-    /// Goes on in a new file, with what is live.
-    fn rotate(&mut self) -> io::Result<()> {
-        let mut next = self.create()?;
-        let moved = self.announce(&mut next).and_then(|()| self.copy_live(&mut next));
-        let (Ok(places), Some(mut old)) = (moved, self.segment.take()) else {
-            return fs::remove_file(next.path());
-        };
-        next.begins_here();
-        let time = moment::now();
-        self.live.retain(|_, live| live.running || live.time > time - recovery::FORGET_AFTER);
-        for (digest, place) in places {
-            if let Some(live) = self.live.get_mut(&digest) {
-                live.place = place;
-            }
-        }
-        // Without this the next process only reads it in vain.
-        let _ = old.append(&Record::Moved { time }, &mut self.buffer);
-        let path = old.path().to_path_buf();
-        self.segment = Some(next);
-        let size = fs::metadata(&path)?.len();
-        let lock = old.into_file();
-        self.older.insert(path, Older { size, _lock: lock });
-        self.prune(ARCHIVE);
-        Ok(())
-    }
-
-    fn copy_live(&mut self, next: &mut Segment) -> io::Result<Vec<(Digest, Place)>> {
-        let Some(old) = &self.segment else { return Ok(vec![]) };
-        let mut places = vec![];
-        for (digest, live) in &self.live {
-            let payload = old.read(live.place)?;
-            let mut record = parse(&payload).ok_or(io::ErrorKind::InvalidData)?;
-            if let Record::Taken(taken) = &mut record
-                && live.place.length > COPIED
-            {
-                taken.body = b"";
-            }
-            places.push((*digest, next.append(&record, &mut self.buffer)?));
-        }
-        Ok(places)
-    }
-
-    /// Makes room on a full disk: the older files go. Whether there were any.
-    fn drop_archive(&mut self) -> io::Result<bool> {
-        let any = !self.older.is_empty();
-        // It has them open.
-        self.archive = None;
-        self.prune(0);
-        Ok(any)
-    }
-
-    /// Makes room on a full disk: a file in which nothing is live gives way to a new one. Whether it did.
-    fn start_over(&mut self) -> io::Result<bool> {
-        let Some(old) = self.segment.as_ref().filter(|old| self.live.is_empty() && old.grown() > 0) else {
-            return Ok(false);
-        };
-        fs::remove_file(old.path())?;
-        self.segment = None;
-        // Where there is no room for a new file either, the next that is made says it.
-        self.unwritten.clone_from(&self.passed);
-        self.ready()?;
-        Ok(true)
-    }
-
-    /// Reads the files of processes that have ended. What cannot be read is left alone.
-    fn read_orphans(&self) -> io::Result<(Vec<Story>, Files)> {
-        let mut paths: Vec<_> = fs::read_dir(&self.dir)?.flatten().map(|entry| entry.path()).collect();
-        paths.sort_by_key(|path| order(path));
-        let (mut stories, mut files) = (BTreeMap::<String, Story>::new(), Files::new());
-        for path in paths {
-            let Some(process) = process_of(&path) else { continue };
-            let Some(file) = orphan(&path) else { continue };
-            let story = stories.entry(process).or_default();
-            scan(&file, 0, |place, record| story.read(files.len(), place, &record))?;
-            files.push((path, file));
-        }
-        Ok((stories.into_values().collect(), files))
-    }
-
-    /// Keeps the file of a process that ended as a part of the archive, and marks it as taken over.
-    fn set_aside(&mut self, path: PathBuf, file: File) {
-        let marked = mark_moved(&path, &file);
-        // Unmarked, it is read again by the next process, which finds nothing that it does not know.
-        let size = marked.or_else(|_| file.metadata().map(|meta| meta.len())).unwrap_or(0);
-        self.older.insert(path, Older { size, _lock: file });
-    }
-
-    /// Removes the oldest files of the archive until it has at most so many bytes.
-    fn prune(&mut self, most: u64) {
-        let mut total: u64 = self.older.values().map(|older| older.size).sum();
-        while total > most {
-            let Some((path, older)) = self.older.pop_first() else { return };
-            total -= older.size;
-            // One that cannot be removed is met again by the next process.
-            let _ = fs::remove_file(path);
-        }
-    }
 }
 
 /// Writes what a process left behind into our own file.
@@ -440,72 +328,6 @@ fn adopt(
         place = segment.append(&record, buffer)?;
     }
     Ok(Live { time, running: false, place })
-}
-
-fn reply_of(item: &Carried, files: &Files) -> io::Result<Option<Vec<u8>>> {
-    item.reply.map(|spot| read(spot, files)).transpose()
-}
-
-fn read(spot: Spot, files: &Files) -> io::Result<Vec<u8>> {
-    let (_, file) = files.get(spot.file).ok_or(io::ErrorKind::NotFound)?;
-    segment::read_at(file, spot.place)
-}
-
-/// `None` where that cannot be read.
-fn handled(item: &Ended, files: &Files) -> Option<Handled> {
-    let (taken, reply) = (read(item.taken, files).ok()?, read(item.reply, files).ok()?);
-    let (Record::Taken(taken), Record::Reply { body: reply, .. }) = (parse(&taken)?, parse(&reply)?) else {
-        return None;
-    };
-    let Ended { started, ended, outcome, ref attempts, .. } = *item;
-    let (body, reply) = (taken.body.to_vec(), reply.to_vec());
-    Some(Handled { started, ended, outcome, attempts: attempts.clone(), body, reply })
-}
-
-/// Appends the mark after the last whole record; returns the size.
-fn mark_moved(path: &Path, file: &File) -> io::Result<u64> {
-    let mut moved = false;
-    let end = scan(file, 0, |_, record| moved = matches!(record, Record::Moved { .. }))?;
-    if moved {
-        return Ok(end);
-    }
-    let mut bytes = vec![];
-    Record::Moved { time: moment::now() }.write(&mut bytes);
-    let file = File::options().write(true).open(path)?;
-    std::os::unix::fs::FileExt::write_all_at(&file, &bytes, end)?;
-    file.set_len(end + bytes.len() as u64)?;
-    Ok(end + bytes.len() as u64)
-}
-
-/// A file whose owner has ended, locked for us; `None` = its owner lives, or it cannot be opened.
-fn orphan(path: &Path) -> Option<File> {
-    let file = File::open(path).ok()?;
-    // A child that a handler forked may still hold the lock of an owner that is gone.
-    (file.try_lock().is_ok() || owner(&file).is_some_and(|owner| owner.is_gone())).then_some(file)
-}
-
-fn owner(file: &File) -> Option<Process> {
-    let mut owner = None;
-    scan(file, 0, |_, record| {
-        if let Record::Header(process) = record {
-            owner.get_or_insert(process);
-        }
-    })
-    .ok()?;
-    owner
-}
-
-/// `WHEN-PID` of `WHEN-PID.N`.
-fn process_of(path: &Path) -> Option<String> {
-    let (process, number) = path.file_name()?.to_str()?.rsplit_once('.')?;
-    number.parse::<u32>().ok()?;
-    Some(process.to_owned())
-}
-
-/// The order in which files are read: by process, then by number.
-fn order(path: &Path) -> (Option<String>, u32) {
-    let number = path.extension().and_then(|n| n.to_str()?.parse().ok()).unwrap_or(0);
-    (process_of(path), number)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 fn taken(n: u8, body: &[u8]) -> Taken<'_> {

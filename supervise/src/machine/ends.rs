@@ -47,8 +47,10 @@ impl Machine {
             Exit::Signal(_) | Exit::Unknown => None,
         };
         let well = now.saturating_sub(since) >= self.rules.backoff.reset;
-        // Who was sent HUP or TERM and ends in order does what an operator wants.
-        self.again = !(self.asked && in_order(exit));
+        // Who was sent HUP or TERM and ends in order, or was killed, does what an operator wants.
+        let by_kill = matches!(exit, Exit::Signal(9) | Exit::Unknown);
+        let killed = self.asked == Some(Signal::SIGKILL) && by_kill;
+        self.again = !(killed || self.asked.is_some() && in_order(exit));
         self.failures = if well || !self.again { 0 } else { self.failures.saturating_add(1) };
         let then = if code.is_some_and(|code| self.rules.permanent.contains(code)) {
             Then::Failed
@@ -58,7 +60,7 @@ impl Machine {
         if then == Then::Failed || code.is_some_and(|code| self.rules.done.contains(code)) {
             // On record from now on: whoever comes after us starts nothing.
             self.want = Want::Nothing;
-        } else if !in_order(exit) {
+        } else if self.again && !in_order(exit) {
             self.tell(Trouble::Crash, todo);
         }
         self.finish(Script::Finish, then, todo);

@@ -134,13 +134,15 @@ impl Machine {
 
     /// Signals are for the service and for `./start`; what cleans up after it is left in peace.
     fn signal(&mut self, signal: Signal, todo: &mut Actions) {
-        const ENDING: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
+        const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL];
         let hears = match self.state {
             State::Up { .. } | State::Stopping { .. } => true,
             State::Starting(Stage::Preparing { pid, .. }) => pid.is_some(),
             _ => false,
         };
-        self.asked |= hears && ENDING.contains(&signal);
+        if hears && ENDING.contains(&signal) {
+            self.asked = Some(signal);
+        }
         match signal {
             Signal::SIGKILL if hears => todo.push(Action::SendAll(signal)),
             _ if hears => todo.push(Action::Send(signal)),

@@ -7,8 +7,8 @@
 #![forbid(unsafe_code)]
 
 use servicedir::{client, control};
-use std::ffi::OsStr;
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -21,19 +21,14 @@ fn main() -> ExitCode {
     let options = match options::parse(std::env::args_os().skip(1), is_letter) {
         Ok(options) => options,
         Err(wrong) => {
-            match wrong {
-                Wrong::Illegal(letter) => complain(&[b"svc: illegal option -- ", &[letter]]),
-                Wrong::NoArgument(letter) => complain(&[b"svc: option requires an argument -- ", &[letter]]),
-                Wrong::NoNumber(word) => complain(&[b"svc: -T takes milliseconds, not ", bytes(&word)]),
-            }
-            complain(&[list().as_bytes()]);
+            refuse(wrong);
             return ExitCode::from(100);
         }
     };
     if options.dirs.is_empty() {
         return ExitCode::SUCCESS;
     }
-    let mut start = match Start::here() {
+    let start = match Start::here() {
         Ok(start) => start,
         Err(e) => {
             let words = Words(&e).to_string();
@@ -41,37 +36,40 @@ fn main() -> ExitCode {
             return ExitCode::from(111);
         }
     };
-    let deadline = options.patience.and_then(|patience| Instant::now().checked_add(patience));
     let Some(goal) = options.goal else {
-        for dir in &options.dirs {
-            if let Err(e) = start.within(dir, || send(dir, &options.letters)) {
-                warn("chdir to", dir, &e);
-            }
-        }
+        options.dirs.iter().for_each(|dir| send(&start, dir, &options.letters));
         return ExitCode::SUCCESS;
     };
-    let mut worst = 0;
-    let mut waits = vec![];
-    for dir in &options.dirs {
-        match Wait::begin(Path::new(dir), dir.clone()) {
-            Ok(wait) => waits.push(wait),
-            Err(e) => {
-                let e = if client::nobody_reads(&e) { io::Error::other("supervise not running") } else { e };
-                warn("wait for", dir, &e);
-                worst = 111;
-                continue;
+    let deadline = options.patience.and_then(|patience| Instant::now().checked_add(patience));
+    // Watched before the letters are sent: nothing that becomes of them is missed.
+    let begun: Vec<_> = options.dirs.iter().map(|dir| begin(&start, dir, &options.letters)).collect();
+    let codes = begun.iter().map(|wait| wait.as_ref().map_or(111, |wait| await_goal(wait, goal, deadline)));
+    ExitCode::from(codes.max().unwrap_or(0))
+}
+
+fn refuse(wrong: Wrong) {
+    match wrong {
+        Wrong::Illegal(letter) => complain(&[b"svc: illegal option -- ", &[letter]]),
+        Wrong::NoArgument(letter) => complain(&[b"svc: option requires an argument -- ", &[letter]]),
+        Wrong::NoNumber(word) => complain(&[b"svc: -T takes milliseconds, not ", bytes(&word)]),
+    }
+    complain(&[list().as_bytes()]);
+}
+
+/// Watches a service and sends it the letters; `None` when it cannot be watched.
+fn begin(start: &Start, dir: &OsString, letters: &[u8]) -> Option<Wait> {
+    match Wait::begin(Path::new(dir), dir.clone()) {
+        Ok(wait) => {
+            if !letters.is_empty() {
+                send(start, dir, letters);
             }
+            Some(wait)
         }
-        if !options.letters.is_empty()
-            && let Err(e) = start.within(dir, || send(dir, &options.letters))
-        {
-            warn("chdir to", dir, &e);
+        Err(e) => {
+            warn("unable to wait for", dir, &plain(e));
+            None
         }
     }
-    for wait in waits {
-        worst = worst.max(await_goal(&wait, goal, deadline));
-    }
-    ExitCode::from(worst)
 }
 
 /// Waits for one service; returns the exit code.
@@ -87,19 +85,26 @@ fn await_goal(wait: &Wait, goal: Goal, deadline: Option<Instant>) -> u8 {
     code
 }
 
-fn send(dir: &OsStr, letters: &[u8]) {
-    match client::send(Path::new("."), letters) {
-        Ok(()) => {}
-        Err(e) if client::nobody_reads(&e) => {
-            warn("control", dir, &io::Error::other("supervise not running"));
+fn send(start: &Start, dir: &OsStr, letters: &[u8]) {
+    match start.within(dir, || client::control(Path::new("."))) {
+        Ok(Ok(mut control)) => {
+            if let Err(e) = control.write_all(letters) {
+                warn("error writing commands to", dir, &e);
+            }
         }
-        Err(e) => warn("control", dir, &e),
+        Ok(Err(e)) => warn("unable to control", dir, &plain(e)),
+        Err(e) => warn("unable to chdir to", dir, &e),
     }
 }
 
-fn warn(verb: &str, dir: &OsStr, error: &io::Error) {
-    let (verb, words) = (verb.as_bytes(), Words(error).to_string());
-    complain(&[b"svc: warning: unable to ", verb, b" ", bytes(dir), b": ", words.as_bytes()]);
+/// That nobody reads a FIFO, in daemontools' words.
+fn plain(e: io::Error) -> io::Error {
+    if client::nobody_reads(&e) { io::Error::other("supervise not running") } else { e }
+}
+
+fn warn(what: &str, dir: &OsStr, error: &io::Error) {
+    let words = Words(error).to_string();
+    complain(&[b"svc: warning: ", what.as_bytes(), b" ", bytes(dir), b": ", words.as_bytes()]);
 }
 
 fn is_letter(letter: u8) -> bool {

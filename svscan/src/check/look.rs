@@ -4,17 +4,17 @@ use super::facts::{Entry, Folder, Held, Kind, Log, Owner, Place, Program, Servic
 use crate::limits::word;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess, geteuid};
-use servicedir::errand::{self, Errand};
+use servicedir::errand::Errand;
 use servicedir::{client, holder, names};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use unix::process::Pidfd;
+use unix::process::{self, Looks, Pidfd};
 
 /// So much of a file the kernel looks at to find out how to run it.
 const HEAD: usize = 256;
@@ -194,25 +194,18 @@ fn supervise(dir: &Path) -> Option<Supervise> {
     }
     let known = holder::recorded(dir).filter(|who| Pidfd::of(who).is_ok());
     let pid = known.map(|who| who.pid);
-    Some(Supervise { pid, paired: pid.and_then(errand_of).map(|errand| errand.pipe.is_some()) })
-}
-
-/// What svscan told the supervise with this pid when it started it.
-fn errand_of(pid: i32) -> Option<Errand> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let variable = [errand::VARIABLE.as_bytes(), b"="].concat();
-    let value = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(&variable[..]))?;
-    Errand::parse(&OsString::from_vec(value.to_vec()))
+    Some(Supervise {
+        pid,
+        paired: pid.and_then(|pid| Errand::of(pid).ok()?).map(|errand| errand.pipe.is_some()),
+    })
 }
 
 /// The pid of a svscan, whosesoever, that works in this directory.
 pub fn svscan_of(dir: &Path) -> Option<i32> {
     let here = fs::metadata(dir).ok()?;
-    let pids = fs::read_dir("/proc").ok()?.flatten();
-    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.find(|pid| {
+    process::pids().ok()?.find(|pid| {
         *pid != nix::unistd::getpid().as_raw()
-            && fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name == b"svscan\n")
+            && Looks::of(*pid).is_ok_and(|looks| looks.name == b"svscan")
             && fs::metadata(format!("/proc/{pid}/cwd"))
                 .is_ok_and(|cwd| (cwd.dev(), cwd.ino()) == (here.dev(), here.ino()))
     })

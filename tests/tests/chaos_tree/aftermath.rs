@@ -7,6 +7,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 use tests::chaos::number_of;
 use tests::process::lives;
+use tests::waiting::{DEADLINE, holds_within};
 
 /// Until it is given up that all comes back. The longest honest wait: a supervise that was told to exit is started
 /// again after five seconds, one that could not start may have failed several times.
@@ -98,6 +99,8 @@ impl Tree<'_> {
         let svscan = self.svscan.as_mut().map_err(|_| "svscan does not run")?;
         let done = svscan.terminate();
         self.bury_svscan(Instant::now());
+        // One that has let go of its lock may need a moment more.
+        holds_within(DEADLINE, || self.sandbox.leftovers().is_empty());
         let left = self.sandbox.leftovers();
         match done.code {
             Some(0) if left.is_empty() => Ok(()),

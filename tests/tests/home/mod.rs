@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
+pub mod promised;
 pub mod terminal;
 
 use std::fs;
@@ -13,7 +14,7 @@ use std::sync::mpsc::Receiver;
 pub use tests::files::executable;
 use tests::process;
 pub use tests::wait_until;
-use tests::waiting::DEADLINE;
+use tests::waiting::{DEADLINE, holds_within};
 use unix::process::{Pidfd, Signal};
 
 /// Where the programs under test lie.
@@ -167,9 +168,12 @@ impl Drop for Home {
         if self.path("run").is_dir() {
             let _ = self.command(&["local", "down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
-        for process in self.processes() {
-            process::signal(process.pid, Signal::SIGKILL);
-        }
+        // Once is not enough: what is killed late may have started something anew meanwhile.
+        holds_within(DEADLINE, || {
+            let left = self.processes();
+            left.iter().for_each(|process| process::signal(process.pid, Signal::SIGKILL));
+            left.is_empty()
+        });
     }
 }
 

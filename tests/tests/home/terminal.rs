@@ -70,9 +70,14 @@ impl OnTerminal {
         wait_until(&format!("the screen shows {part:?}"), || self.screen().contains(part));
     }
 
+    /// Presses these keys.
+    pub fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
     /// Presses ^C.
     pub fn interrupt(&mut self) {
-        self.keys.write_all(b"\x03").unwrap();
+        self.press("\x03");
     }
 
     /// Waits for the end of the command.

@@ -109,6 +109,12 @@ fn feis() -> Vec<(&'static str, String, [Expect; 2])> {
         ("fei without wfid", r#"{"expid":"0"}"#.into(), [Parked("no usable fei"); 2]),
         ("fei without subid and engine", r#"{"wfid":"w","expid":"0"}"#.into(), [Same; 2]),
         ("fei of an older sender", r#"{"wfid":"w","expid":"0","sub_wfid":"s"}"#.into(), [Same; 2]),
+        (
+            "fei of an older engine's main process",
+            r#"{"engine_id":null,"wfid":"w","expid":"0","sub_wfid":null}"#.into(),
+            [Same; 2],
+        ),
+        ("fei of both", r#"{"wfid":"w","expid":"0","subid":null,"sub_wfid":"s"}"#.into(), [Same; 2]),
         ("fei with numbers", r#"{"wfid":1,"expid":0}"#.into(), [Parked("no usable fei"); 2]),
         ("fei nested deep", deep(), [Parked("no usable fei"); 2]),
         ("fei with unknown keys", r#"{"z":1e999,"wfid":"w","expid":"0","a":{}}"#.into(), [Same; 2]),

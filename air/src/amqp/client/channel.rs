@@ -73,6 +73,11 @@ impl Consumer {
     pub async fn next(&mut self) -> Option<Delivery> {
         self.messages.recv().await
     }
+
+    /// One that has come already.
+    pub fn try_next(&mut self) -> Option<Delivery> {
+        self.messages.try_recv().ok()
+    }
 }
 
 impl Channel {
@@ -180,13 +185,17 @@ impl Channel {
         Ok(Consumer { messages, channel: self.clone() })
     }
 
-    /// Takes no more messages; the consumer ends after those that were on their way.
-    ///
-    /// # Errors
-    /// What the broker says.
-    pub async fn cancel(&self, tag: &str) -> Result<(), Error> {
+    /// Takes no more messages; the consumer ends after those that were on their way. It is said at once: what is settled
+    /// later brings no other. What is returned waits for the broker, whose words are its errors.
+    pub fn cancel(&self, tag: &str) -> impl Future<Output = Result<(), Error>> + Send + 'static {
         let cancel = basic::Cancel { consumer_tag: tag.into(), nowait: false };
-        self.ask(AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel))).await.map(drop)
+        let (tell, answered) = oneshot::channel();
+        let method = AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel));
+        let asked = self.0.shared.change(|state| state.ask(self.0.id, method, tell));
+        async move {
+            asked?;
+            answer(answered).await.map(drop)
+        }
     }
 
     /// Publishes a message, and waits until the broker has it or does not want it.

@@ -21,6 +21,9 @@ pub const HEARTBEAT: u16 = 30;
 /// The largest frame where the URL asks for none, as RabbitMQ proposes it.
 const FRAME: u32 = 128 << 10;
 
+/// How long a short string of the protocol may be.
+const LONGEST: usize = 255;
+
 /// A connection. What it still has to say is said as long as it is there: it ends when it is dropped.
 #[derive(Debug)]
 pub struct Connection {
@@ -43,6 +46,9 @@ impl Connection {
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
         uri.query.frame_max.get_or_insert(FRAME);
         let place = place(&uri);
+        if uri.vhost.len() > LONGEST {
+            return Err(format!("cannot connect to {place}: a vhost has {LONGEST} bytes at most"));
+        }
         let opened = timeout(PATIENCE, async {
             let mut stream = dial(&uri, tls).await?;
             let (agreed, product, input) = shake_hands(&mut stream, &uri, name).await?;

@@ -37,6 +37,8 @@ pub async fn dial(uri: &AMQPUri, tls: &Tls) -> Result<Box<dyn Stream>, Error> {
     let socket = TcpStream::connect((host, uri.authority.port)).await?;
     // What is written is a whole answer already: nothing to wait for.
     socket.set_nodelay(true)?;
+    // A child that a handler forks would keep it open after our end.
+    unix::forked::keep_private(&socket);
     if uri.scheme == AMQPScheme::AMQP {
         return Ok(Box::new(socket));
     }

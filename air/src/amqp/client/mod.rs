@@ -27,7 +27,7 @@ mod state;
 pub use amq_protocol::protocol::basic::AMQPProperties as Properties;
 pub use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
 pub use channel::{Channel, Consumer, Declare, Message};
-pub use connection::Connection;
+pub use connection::{Connection, PATIENCE};
 pub use dial::Tls;
 pub use error::Error;
 pub use state::{Delivery, Taken};

@@ -1,9 +1,11 @@
-//! What goes to the broker at once, past the link's task: a message and its confirm, an acknowledgement. A workitem is
+//! What goes to the broker at once, past the link's task: a message and its confirm, an acknowledgement, and that no more is
+//! taken, which an acknowledgement must not overtake: it would bring another delivery. A workitem is
 //! to wait for as few turns of other tasks as can be.
 
 use super::{Event, Tag};
-use crate::amqp::broker::message;
+use crate::amqp::broker::{cancel, message};
 use crate::amqp::client::{Channel, Error, Taken};
+use futures_util::future::{BoxFuture, FutureExt};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -56,6 +58,12 @@ impl Direct {
                 other => unsent.send((id, other)).map_err(drop),
             };
         });
+    }
+
+    /// Takes no more from the queue; to be waited for. `None` where there is no consumer.
+    pub fn stop_consuming(&self) -> Option<BoxFuture<'static, Result<(), Error>>> {
+        let Some(Open { work: Some((_, channel)), .. }) = &*self.look() else { return None };
+        Some(cancel(channel).boxed())
     }
 
     /// Does something with the channel of a delivery; nothing with one that the broker has back.

@@ -3,7 +3,7 @@
 use super::direct::{Direct, Unsent};
 use super::served::{Rare, Served, look_after};
 use super::{Event, Options, Order, Tag};
-use crate::amqp::broker::{Broker, Unwell, Work, declare_replies};
+use crate::amqp::broker::{Broker, Unwell, Work, cancel, declare_replies};
 use crate::amqp::client::{self, Taken};
 use crate::backoff::Backoff;
 use crate::rpc::Broken;
@@ -125,7 +125,7 @@ impl Task {
     /// An order while there is no connection. True = close.
     fn idle_order(&mut self, order: Option<Order>) -> bool {
         match order {
-            Some(Order::StopConsuming) => self.consuming = false,
+            Some(Order::StopConsuming(_)) => self.consuming = false,
             Some(Order::Consume) => self.consuming = true,
             Some(Order::Close) | None => return true,
         }
@@ -143,7 +143,7 @@ impl Task {
             && let Some(work) = &served.work
         {
             // Told to stop while it was being opened.
-            let _ = timeout(SOON, work.cancel()).await;
+            let _ = timeout(SOON, cancel(work.channel())).await;
         }
         let end = loop {
             let end = tokio::select! {
@@ -204,11 +204,20 @@ impl Task {
                 self.consuming = true;
                 served.reopen("was not consuming for a while".into(), &self.options)
             }
-            Some(Order::StopConsuming) => {
+            Some(Order::StopConsuming(said)) => {
                 self.consuming = false;
                 let work = served.work.as_ref()?;
-                match timeout(SOON, work.cancel()).await {
-                    Ok(Ok(())) => None,
+                let said = said.unwrap_or_else(|| cancel(work.channel()).boxed());
+                match timeout(SOON, said).await {
+                    Ok(Ok(())) => {
+                        // What was on its way has come: it is told of before we are closed.
+                        while let Some(delivery) =
+                            served.work.as_mut().and_then(|work| work.consumer.try_next())
+                        {
+                            let _ = self.delivered(served, Some(delivery));
+                        }
+                        None
+                    }
                     Ok(Err(e)) => served.reopen(e.to_string(), &self.options),
                     Err(_) => Some(End::Lost("the broker does not answer".into())),
                 }

@@ -100,11 +100,16 @@ fn restart_stops_it_and_starts_it_and_is_no_crash() {
 
 #[test]
 fn what_an_operator_asked_for_is_neither_a_failure_nor_a_start_that_nobody_asked_for() {
-    let hup = Event::Command(Command::Signal(Signal::SIGHUP));
+    const KILLED: Event = Event::Exited(Exit::Signal(9));
+    let [hup, kill] = [Signal::SIGHUP, Signal::SIGKILL].map(|signal| Event::Command(Command::Signal(signal)));
     for (events, again, failures) in [
         (vec![(10, hup), (20, DONE)], false, 0),
         (vec![(10, hup), (20, CRASH)], true, 1),
         (vec![(10, Event::Command(Command::Signal(Signal::SIGUSR1))), (20, DONE)], true, 1),
+        (vec![(10, kill), (20, KILLED)], false, 0),
+        (vec![(10, hup), (20, KILLED)], true, 1),
+        (vec![(20, KILLED)], true, 1),
+        (vec![(10, kill), (20, CRASH)], true, 1),
         (vec![(10, RESTART), (20, CRASH)], false, 0),
         (vec![(10, DONE)], true, 1),
         (vec![(10, hup), (20, DONE), (1000, Event::Due), (1100, DONE)], true, 1),
