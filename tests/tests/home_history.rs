@@ -232,7 +232,7 @@ fn a_history_with_rows_that_only_its_owner_can_take_up_is_said_to_be_that() {
     assert!(!writer.status().unwrap().success());
     fs::remove_file(state.join("history.db-shm")).unwrap();
     let program = home.folder.path().join("skynet");
-    fs::copy(home::bin().join("skynet"), &program).unwrap();
+    home::executable(&program, fs::read(home::bin().join("skynet")).unwrap());
     let mut as_nobody = Command::new(&program);
     as_nobody.arg("history").env_clear().env("SKYNET_HOME", home.root()).uid(65534).gid(65534);
     let done = as_nobody.output().unwrap();

@@ -314,8 +314,7 @@ fn fault_another_user_says_that_it_is_a_supervise_it_gets_no_pipe() {
     let mut pair = Pair::new(&sandbox);
     let meta = fs::metadata(sandbox.path("scan/s")).unwrap();
     // One that acts for root in the name of somebody else, who chose what it is called and its environment.
-    let program = sandbox.path("supervise");
-    fs::copy("/bin/sleep", &program).unwrap();
+    let program = sandbox.executable("supervise", fs::read("/bin/sleep").unwrap());
     for (path, mode) in [(sandbox.dir(), 0o755), (&program, 0o4755)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A workitem that a process handled before it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,9 @@ pub struct Handled {
     /// The reply; empty where none was wanted.
     pub reply: Vec<u8>,
 }
+
+/// So long may pass between the making of a file and its first record, also on a machine on its knees.
+const NEW: Duration = Duration::from_secs(60);
 
 /// Files, each locked for us, and what they tell of their processes.
 pub struct Orphans {
@@ -83,7 +87,19 @@ impl Orphans {
 fn orphan(path: &Path) -> Option<File> {
     let file = File::open(path).ok()?;
     // A child that a handler forked may still hold the lock of an owner that is gone.
-    (file.try_lock().is_ok() || owner(&file).is_some_and(|owner| owner.is_gone())).then_some(file)
+    let ended = file.try_lock().is_ok() || owner(&file).is_some_and(|owner| owner.is_gone());
+    if ended && is_new(&file) {
+        // By a word, as a child that is just being forked has the descriptor as well.
+        let _ = file.unlock();
+        return None;
+    }
+    ended.then_some(file)
+}
+
+/// Whether its owner, which has just made it, may be about to lock it and to write who it is.
+fn is_new(file: &File) -> bool {
+    let Ok(meta) = file.metadata() else { return false };
+    meta.len() == 0 && meta.modified().is_ok_and(|made| made.elapsed().is_ok_and(|age| age < NEW))
 }
 
 fn owner(file: &File) -> Option<Process> {

@@ -32,7 +32,8 @@ impl Segment {
     pub fn create(path: PathBuf, owner: &Process, sync: bool) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         let mut segment = Self { file, path, end: 0, begin: 0, sync };
-        segment.file.try_lock()?;
+        // Another instance may have it for the moment in which it sees that this is nobody's yet.
+        segment.file.lock()?;
         let made =
             segment.append(&Record::Header(owner.clone()), &mut vec![]).and_then(|_| segment.sync_folder());
         if let Err(e) = made {

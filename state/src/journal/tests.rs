@@ -263,6 +263,27 @@ fn the_file_of_a_process_that_lives_is_read_and_not_taken_over() {
 }
 
 #[test]
+fn a_file_that_another_instance_is_just_making_is_left_to_it() {
+    let state = tempfile::tempdir().unwrap();
+    let mut early = Journal::new(state.path(), false);
+    early.ready().unwrap();
+    // Made, and neither locked nor written yet.
+    let path = state.path().join("journal").join("20010909T014640.000000-1.0");
+    let made = File::options().write(true).create_new(true).open(&path).unwrap();
+    let mut late = Journal::new(state.path(), false);
+    late.ready().unwrap();
+    made.try_lock().unwrap();
+    assert_eq!(made.metadata().unwrap().len(), 0);
+    drop(made);
+    // Whoever made it so long ago does not come back.
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    let mut latest = Journal::new(state.path(), false);
+    latest.ready().unwrap();
+    assert!(file.try_lock().is_err(), "it is taken over");
+}
+
+#[test]
 fn it_goes_on_in_a_next_file_with_what_is_live_and_keeps_a_bounded_archive() {
     let state = tempfile::tempdir().unwrap();
     let mut journal = Journal::new(state.path(), false);

@@ -40,8 +40,9 @@ fn play(fate: Fate, script: &[&str]) -> End {
     let done = fs::read_dir(sandbox.path("main")).map_or(vec![], |_| found(&sandbox));
     if matches!(end, End::Killed(_)) {
         // A processor that does not run yet holds the lock a little longer: supervise would start multilog once more.
-        let free =
-            || fs::File::open(sandbox.path("main/lock")).is_ok_and(|lock| lock.try_lock_shared().is_ok());
+        // Unlocked by a word: a child that another scenario just forks has the descriptor as well, and closing is not enough.
+        let try_it = |lock: fs::File| lock.try_lock_shared().is_ok() && lock.unlock().is_ok();
+        let free = || fs::File::open(sandbox.path("main/lock")).is_ok_and(try_it);
         sandbox.wait_until("nobody holds the lock", || !sandbox.has("main/lock") || free());
         let mut command = sandbox.command("multilog", script);
         command.stdin(reader);
