@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How such words begin.
 pub const INTERNAL: &str = "internal error: ";
-/// How the system says that a descriptor is none.
-const CLOSED: &str = "Bad file descriptor";
+/// How it shows that a descriptor of ours was closed: the system says that it is none, or the runtime finds the pipe by
+/// which it hears of signals without its other end.
+const CLOSED: [&str; 2] = ["Bad file descriptor", "EOF on self-pipe"];
 
 /// From now on panics are told so. A handler may have closed everything: the line goes to standard output as it is now,
 /// the words to a file that is opened for them; what follows from that is not told.
@@ -26,7 +27,10 @@ pub fn tell(name: &str, format: &str, lines: Arc<Lines>) {
         let fixed = said.downcast_ref::<&str>().copied();
         let said = fixed.or_else(|| said.downcast_ref::<String>().map(String::as_str));
         let text = words(said.unwrap_or("no words"), &place);
-        closed.store(text.contains(CLOSED), Ordering::SeqCst);
+        // Several threads may come to it at the same time.
+        if is_closed(&text) && closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
         print!("{}", log::at_once(&name, &format, Level::ERROR, &text));
         lines.say_fault(&text);
     }));
@@ -34,13 +38,17 @@ pub fn tell(name: &str, format: &str, lines: Arc<Lines>) {
 
 fn words(said: &str, place: &str) -> String {
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let hint = match said.contains(CLOSED) {
+    let hint = match is_closed(&said) {
         true => {
             "; a descriptor of exo's own was closed: a handler may close 0 to 2, and what it opened itself"
         }
         false => "",
     };
     format!("{INTERNAL}{said} ({place}){hint}")
+}
+
+fn is_closed(said: &str) -> bool {
+    CLOSED.iter().any(|words| said.contains(words))
 }
 
 /// The file's last parts: where it lay when it was built says nothing here.
@@ -62,7 +70,9 @@ mod tests {
         );
         assert_eq!(place("exo/src/session.rs", 7), "exo/src/session.rs:7");
         assert_eq!(words("a\n  b", "x.rs:1"), "internal error: a b (x.rs:1)");
-        let closed = words("cannot wake: Os { code: 9, message: \"Bad file descriptor\" }", "x.rs:1");
-        assert!(closed.ends_with("(x.rs:1); a descriptor of exo's own was closed: a handler may close 0 to 2, and what it opened itself"));
+        for said in ["cannot wake: Os { code: 9, message: \"Bad file descriptor\" }", "EOF on self-pipe"] {
+            let closed = words(said, "x.rs:1");
+            assert!(closed.ends_with("(x.rs:1); a descriptor of exo's own was closed: a handler may close 0 to 2, and what it opened itself"));
+        }
     }
 }
