@@ -145,8 +145,16 @@ fn a_damaged_history_is_moved_aside_and_a_locked_one_keeps_nobody_from_working()
     for side in ["history.db-wal", "history.db-shm"] {
         let _ = fs::remove_file(home.path("participants/sizer").join(side));
     }
+    let damaged = || {
+        let done = home.skynet(&["history", "sizer"]);
+        assert_one_line(&done, 1, "it is damaged; the participant moves it aside");
+    };
+    fs::remove_file(&db).unwrap();
+    fs::create_dir(&db).unwrap();
+    damaged();
+    fs::remove_dir(&db).unwrap();
     fs::write(&db, "this is no database, and long enough to see that ".repeat(99)).unwrap();
-    assert_one_line(&home.skynet(&["history", "sizer"]), 1, "it is damaged; the participant moves it aside");
+    damaged();
     home.good(&["start", "sizer"]);
     home.good(&["send", "sizer", "--wait", "--wfid", "w1"]);
     wait_until("there is a new history", || home.skynet(&["history", "sizer"]).out.contains("w1"));

@@ -66,11 +66,13 @@ pub fn not_read(place: &Path, why: &dyn std::fmt::Display) -> u8 {
     let closed = File::open(&file).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
     match why.to_string() {
         _ if closed => complain!("cannot read {}: {NOT_OURS}", file.display()),
-        damaged if damaged.contains("not a database") || damaged.contains("malformed") => complain!(
-            "cannot read {}: it is damaged; the participant moves it aside when it next starts (skynet reload {})",
-            file.display(),
-            place.file_name().unwrap_or_default().display()
-        ),
+        damaged if damaged.contains("not a database") || damaged.contains("malformed") || file.is_dir() => {
+            complain!(
+                "cannot read {}: it is damaged; the participant moves it aside when it next starts (skynet reload {})",
+                file.display(),
+                place.file_name().unwrap_or_default().display()
+            )
+        }
         locked if locked.contains("locked") => {
             complain!("cannot read {}: another program holds it locked (fuser {0})", file.display());
         }

@@ -191,7 +191,9 @@ impl Desk {
 
     /// True = the file was moved aside, and it is to be tried again at once.
     fn failed(&mut self, e: &rusqlite::Error) -> bool {
-        let (damaged, locked) = (is_damaged(e), is_locked(e));
+        // What is no file at all SQLite cannot open, and it says no more than that.
+        let damaged = is_damaged(e) || fs::metadata(&self.file).is_ok_and(|meta| !meta.is_file());
+        let locked = is_locked(e);
         let since = match &mut self.failing {
             Some((since, said)) => {
                 let since = *since;

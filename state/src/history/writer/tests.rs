@@ -105,6 +105,17 @@ fn a_damaged_file_is_moved_aside_and_said_and_the_rows_are_kept() {
 }
 
 #[test]
+fn a_folder_in_its_place_is_moved_aside_and_said() {
+    let state = tempfile::tempdir().unwrap();
+    fs::create_dir_all(state.path().join("history.db/kept")).unwrap();
+    let said = write(state.path(), [row(1)]);
+    let aside = "the history is damaged: moved aside to history.db.damaged-";
+    let aside = said.iter().find_map(|line| line.split_once(aside)).unwrap().1.split(',').next().unwrap();
+    assert!(state.path().join(format!("history.db.damaged-{aside}/kept")).is_dir(), "{said:?}");
+    assert_eq!(count(state.path()), 1);
+}
+
+#[test]
 fn a_file_that_was_moved_away_is_begun_anew() {
     let state = tempfile::tempdir().unwrap();
     let mut writer = Writer::start(state.path(), KEEP, Box::new(|_| ())).unwrap();
