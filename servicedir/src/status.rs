@@ -8,7 +8,7 @@
 //! | 17 | wanted: `u`, `d`, or 0 (once, or nothing wanted) |
 //! | 18 | version of what follows: 0 |
 //! | 19 | state: 0 down, 1 up, 2 backoff, 3 starting, 4 stopping, 5 finishing, 6 failed for good |
-//! | 20 | flags: 1 ready, 2 adopted, 4 the process leads a session of its own, 8 `./start` has done its work |
+//! | 20 | flags: 1 ready, 2 adopted, 4 the process leads a session of its own, 8 `./start` has done its work, 16 the service says itself when it is ready |
 //! | 21 | reserved: 0 |
 //! | 22-25 | restarts since supervise started, little-endian |
 //! | 26-27 | how the child last ended: 0 not yet, 1 code, 2 signal, 3 unknown; then the code or signal |
@@ -132,6 +132,8 @@ pub struct More {
     pub starts_at: Option<Duration>,
     /// Who the process is: the service, or the script that runs for it.
     pub identity: Option<Identity>,
+    /// The service says itself when it is ready; else it is after a second.
+    pub says_ready: bool,
     /// The process leads a session of its own, and is signalled with all that is in it.
     pub group: bool,
     /// `./start` has done its work, and `./stop` has not undone it.
@@ -184,7 +186,7 @@ impl More {
     fn write(&self, b: &mut [u8; FULL]) {
         b[18] = VERSION;
         b[19] = self.state.byte();
-        let flags = [self.ready.is_some(), self.adopted, self.group, self.prepared];
+        let flags = [self.ready.is_some(), self.adopted, self.group, self.prepared, self.says_ready];
         b[20] = flags.iter().rev().fold(0, |byte, flag| byte << 1 | u8::from(*flag));
         b[22..26].copy_from_slice(&self.restarts.to_le_bytes());
         (b[26], b[27]) = match self.last_exit {
@@ -241,6 +243,7 @@ impl More {
             identity: Some(pid).filter(|pid| *pid != 0).or(script).map(|pid| who(pid, 54)),
             group: b[20] & 4 != 0,
             prepared: b[20] & 8 != 0,
+            says_ready: b[20] & 16 != 0,
             script,
             supervise: Some(number(82)).filter(|pid| *pid != 0).map(|pid| who(pid, 86)),
             kill_at,
@@ -276,6 +279,7 @@ mod tests {
                 restarts: 3,
                 last_exit: Some(Exit::Signal(9)),
                 ready: Some(since()),
+                says_ready: true,
                 backoff_until: None,
                 starts_at: None,
                 identity: Some(Identity { pid: 0x0102, start_time: 77, boot_id: [9; 16] }),

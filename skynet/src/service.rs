@@ -151,9 +151,13 @@ impl Service {
         }
     }
 
-    /// Whether it said that it is ready.
-    pub fn is_ready(&self) -> bool {
-        self.status.as_ref().and_then(|status| status.more.as_ref()).is_some_and(|more| more.ready.is_some())
+    /// Whether what runs counts as up to stay: it is ready, or takes longer than `time` to say so. Of one that does not say
+    /// so itself supervise tells when it has been up for a second: its age alone tells nothing on a busy machine, where
+    /// what has ended may not have been noticed yet.
+    pub fn is_steady(&self, time: Duration) -> bool {
+        let more = self.status.as_ref().and_then(|status| status.more.as_ref());
+        more.is_some_and(|more| more.ready.is_some())
+            || more.is_none_or(|more| more.says_ready) && self.age().is_some_and(|age| age >= time)
     }
 
     /// The process of a service whose supervise is gone, if it still runs.
@@ -266,6 +270,33 @@ mod tests {
         assert_eq!(left.restarts_once_up(), 0, "a new supervise counts from the beginning");
         let young = Service { status: None, ..service(None, Want::Up, false) };
         assert_eq!(young.restarts_once_up(), 0);
+    }
+
+    #[test]
+    fn what_does_not_say_when_it_is_ready_is_steady_by_the_word_of_its_supervise_only() {
+        let second = Duration::from_secs(1);
+        let long_ago = Tai64n::from(std::time::SystemTime::now() - second * 60);
+        for (says_ready, ready, since, steady) in [
+            (false, None, long_ago, false),
+            (false, Some(long_ago), long_ago, true),
+            (true, Some(Tai64n::now()), Tai64n::now(), true),
+            (true, None, Tai64n::from(std::time::SystemTime::now() + second * 60), false),
+            (true, None, long_ago, true),
+        ] {
+            let mut service = service(Some(7), Want::Up, false);
+            let more = Some(More { says_ready, ready, ..More::default() });
+            service.status.iter_mut().for_each(|status| (status.since, status.more) = (since, more.clone()));
+            assert_eq!(service.is_steady(second), steady, "{says_ready} {ready:?} {since:?}");
+        }
+        let of_daemontools = |since| {
+            let mut service = service(Some(7), Want::Up, false);
+            service.status.iter_mut().for_each(|status| status.since = since);
+            service.is_steady(second)
+        };
+        assert!(
+            of_daemontools(long_ago)
+                && !of_daemontools(Tai64n::from(std::time::SystemTime::now() + second * 60))
+        );
     }
 
     #[test]

@@ -16,10 +16,10 @@ use unix::tai64n::Tai64n;
 
 /// How long a service may take to be up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// svscan looks every five seconds where inotify is not to be had.
-const NOTICE: Duration = Duration::from_secs(8);
-/// A service that does not say when it is ready counts as up when it has run for this long.
+/// A service that has not said yet that it is ready counts as up when it has run for this long.
 const STEADY: Duration = Duration::from_secs(1);
+/// How long a logger may take to begin.
+const LOGGER: Duration = Duration::from_secs(10);
 /// So many ends in a row are no accident.
 const ENDS: u32 = 2;
 
@@ -30,7 +30,7 @@ const ENDS: u32 = 2;
 pub fn wait_for_supervise(tree: &Tree, name: &str) -> Result<(), Trouble> {
     let dir = tree.service(name);
     let parts = [Some(dir.clone()), Some(dir.join(names::LOG)).filter(|log| log.exists())];
-    let waiting = Waiting::at_most(NOTICE);
+    let waiting = Waiting::at_most(PATIENCE);
     let _progress = during(format!("waiting until {name} is supervised"));
     let service = Service::look(&dir);
     service.must_be_ours()?;
@@ -87,9 +87,8 @@ pub fn wait_until_up(tree: &Tree, name: &str, before: u32, patience: Duration) -
         waiting.watch(&dir.join(names::SUPERVISE));
         progress.tell(|| format!("waiting until {name} is up"));
         let service = Service::look(&dir);
-        let steady = service.is_ready() || service.age().is_some_and(|age| age >= STEADY);
         match service.condition() {
-            Condition::Up(pid) if steady => return Ok(pid),
+            Condition::Up(pid) if service.is_steady(STEADY) => return Ok(pid),
             Condition::Unsupervised => {
                 return Err(Trouble::Failed(format!("{name} is not supervised: {}", not_running(tree))));
             }
@@ -129,12 +128,26 @@ pub fn wait_for_once(
     started.ok_or_else(|| failure(tree, name, "was not started"))
 }
 
+/// What a service says waits in its pipe until its logger, which was started beside it, has begun to write.
+fn wait_for_logger(dir: &Path, log: &Path) {
+    let waiting = Waiting::at_most(LOGGER);
+    let _progress = during(format!("waiting until {} has something to tell", log.display()));
+    waiting.until(|| {
+        waiting.watch(log);
+        waiting.watch(&dir.join(names::SUPERVISE));
+        let written = log.join("current").metadata().is_ok_and(|meta| meta.len() > 0);
+        let logger = Service::look(dir);
+        (written || !logger.supervised || logger.is_steady(STEADY)).then_some(())
+    });
+}
+
 fn failure(tree: &Tree, name: &str, what: &str) -> Trouble {
     // Then there is nothing about it in its log.
     if let Err(why) = participant::startable(&tree.service(name)) {
         return Trouble::Failed(format!("{name} {what}: {why}"));
     }
     let log = tree.logs().join(name);
+    wait_for_logger(&tree.service(name).join(names::LOG), &log);
     let last = logtail::last_lines(&log, 8);
     let stop = format!("skynet stop {}", name::participant(name));
     Trouble::Failed(format!(

@@ -266,6 +266,7 @@ impl Supervisor {
                 identity: self.child.as_ref().and_then(|child| child.identity),
                 group: self.child.as_ref().is_some_and(|child| child.group),
                 prepared: self.machine.prepared,
+                says_ready: self.machine.rules.says_ready,
                 script: self.machine.pid().filter(|_| pid.is_none()),
                 supervise: self.own,
                 kill_at: self.machine.kill_at(),
