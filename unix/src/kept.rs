@@ -54,16 +54,17 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
 
+    /// A signal that no other test here has: they all run in one process.
     #[test]
     fn what_was_replaced_is_as_it_was_and_named() {
         let flag = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(libc::SIGUSR2, Arc::clone(&flag)).unwrap();
-        let kept = Kept::now(&[libc::SIGUSR2]).unwrap();
+        signal_hook::flag::register(libc::SIGPWR, Arc::clone(&flag)).unwrap();
+        let kept = Kept::now(&[libc::SIGPWR]).unwrap();
         assert_eq!(kept.restore().unwrap(), [0; 0]);
         // SAFETY: ignoring a signal is always possible.
-        unsafe { libc::signal(libc::SIGUSR2, libc::SIG_IGN) };
-        assert_eq!(kept.restore().unwrap(), [libc::SIGUSR2]);
-        signal_hook::low_level::raise(libc::SIGUSR2).unwrap();
+        unsafe { libc::signal(libc::SIGPWR, libc::SIG_IGN) };
+        assert_eq!(kept.restore().unwrap(), [libc::SIGPWR]);
+        signal_hook::low_level::raise(libc::SIGPWR).unwrap();
         assert!(flag.load(std::sync::atomic::Ordering::SeqCst));
     }
 }

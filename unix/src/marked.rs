@@ -11,7 +11,8 @@ use std::os::fd::AsFd;
 /// A mark, there as long as this lives.
 #[derive(Debug)]
 pub struct Mark {
-    _file: File,
+    file: File,
+    byte: i64,
 }
 
 impl Mark {
@@ -21,7 +22,14 @@ impl Mark {
     /// What `fcntl` reports, as where the file system has no locks.
     pub fn on(file: File, byte: i64) -> io::Result<Self> {
         fcntl(&file, FcntlArg::F_OFD_SETLK(&lock(libc::F_RDLCK, byte, 1)))?;
-        Ok(Self { _file: file })
+        Ok(Self { file, byte })
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        // Not by closing the file alone: a child that was just forked has it, too.
+        let _ = fcntl(&self.file, FcntlArg::F_OFD_SETLK(&lock(libc::F_UNLCK, self.byte, 1)));
     }
 }
 

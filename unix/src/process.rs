@@ -319,6 +319,10 @@ mod tests {
         assert_ne!(a, Identity::own().unwrap());
         assert_ne!(a.boot_id, [0; 16]);
         let looks = Looks { name: b"sleep".to_vec(), parent: std::process::id() as i32, unborn: false };
+        // spawn() returns a moment before the kernel gives the process its new name.
+        while Looks::of(pid).unwrap().name != looks.name {
+            std::thread::yield_now();
+        }
         assert_eq!(Looks::of(pid).unwrap(), looks);
         assert!(pids().unwrap().any(|other| other == pid));
         assert_eq!(user(pid).unwrap(), Some(nix::unistd::geteuid().as_raw()));
