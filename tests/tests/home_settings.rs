@@ -44,7 +44,7 @@ fn a_reload_starts_at_once_what_waits_for_its_restart() {
     home.good(&["local", "up"]);
     home.good(&["new", "sizer"]);
     let service = home.folder.path().join("sizer/service.toml");
-    fs::write(&service, "ready = \"fd:3\"\n[backoff]\nfirst = \"50ms\"\nfactor = 1000.0\nmax = \"1h\"\n")
+    fs::write(&service, "ready = \"fd:3\"\n[backoff]\nfirst = \"50ms\"\nfactor = 100.0\nmax = \"1h\"\n")
         .unwrap();
     let code = home.folder.path().join("sizer/sizer.py");
     let good = fs::read_to_string(&code).unwrap();
