@@ -5,7 +5,7 @@ use crate::rabbitmq::{self, Node};
 use crate::running::Running;
 use crate::sandbox::Sandbox;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -140,7 +140,8 @@ pub fn free_port() -> u16 {
         let n = std::process::id().wrapping_mul(7919).wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
         12_000 + (n % 8_000) as u16
     });
-    let free = |port: &u16| is_claimed(*port) && TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    // Not by listening on it: a child that another test forks meanwhile would have that, too, until it executes.
+    let free = |port: &u16| is_claimed(*port) && TcpStream::connect(("127.0.0.1", *port)).is_err();
     some.take(8_000).find(free).expect("a free port")
 }
 

@@ -61,6 +61,14 @@ pub fn lives(pid: i32) -> bool {
     state(pid).is_some_and(|(state, _)| state != 'Z')
 }
 
+/// Whether a process has taken all signals that were sent to it, and sleeps again.
+pub fn is_at_rest(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    // SigPnd and ShdPnd (proc(5)). The state is looked at afterwards: one that sleeps may be about to take a signal.
+    let none = |name: &str| status.lines().any(|line| line == format!("{name}:\t0000000000000000"));
+    none("SigPnd") && none("ShdPnd") && state(pid).is_some_and(|(state, _)| state == 'S')
+}
+
 /// Sends a signal to a process, if it is still there.
 pub fn signal(pid: i32, signal: Signal) {
     if let Ok(process) = Pidfd::open(pid) {

@@ -142,6 +142,14 @@ impl<'a> Service<'a> {
         })
     }
 
+    /// Waits until its supervise holds it for ready: of a service that does not say so itself that is the last change that
+    /// supervise writes on its own account.
+    pub fn wait_until_ready(&self) {
+        let what = format!("{} is ready", self.name.display());
+        let ready = |status: Status| status.more.is_some_and(|more| more.ready.is_some());
+        self.sandbox.wait_until(&what, || self.status().is_some_and(ready));
+    }
+
     /// Waits until it is down.
     pub fn wait_until_down(&self) {
         let what = format!("{} is down", self.name.display());

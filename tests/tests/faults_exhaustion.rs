@@ -57,6 +57,8 @@ fn fault_disk_full_svstat_tells_the_right_pid() {
     let _disk = Mount::new(&folder, &["-t", "tmpfs", "-o", "size=16k,mode=700", "none"]);
     let mut supervise = service.supervise();
     let first = service.wait_until_up();
+    // A change meanwhile would leave room for the next one.
+    service.wait_until_ready();
     let ballast = |size: usize| fs::write(folder.join("ballast"), vec![0; size]);
     assert!(ballast(1 << 20).is_err(), "the disk is full");
     kill(first);

@@ -6,6 +6,7 @@ mod multilog;
 use multilog::{all_text, lines, listing, old_logs};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use tests::process::is_at_rest;
 use tests::{Programs, Sandbox, mask, on_both};
 use unix::process::Signal;
 
@@ -171,6 +172,7 @@ fn alrm_rotates_every_directory_that_is_not_empty(programs: Programs) {
         sandbox.has(format!("{log}/current")) && sandbox.read(format!("{log}/current")) == text
     };
     sandbox.wait_until("the line is written", || holds("again", "one\n") && holds("all", "one\n"));
+    sandbox.wait_until("it waits for more", || is_at_rest(multilog.pid()));
     multilog.signal(Signal::SIGALRM);
     sandbox.wait_until("it has rotated", || holds("again", "") && old_logs(&sandbox, "again").len() == 1);
     assert_eq!(multilog.finish().told(), (0, "", ""));

@@ -5,7 +5,8 @@ mod multilog;
 
 use multilog::{all_text, lines, listing, names, old_logs};
 use std::io::Write;
-use tests::{Programs, Sandbox, on_both};
+use tests::process::is_at_rest;
+use tests::{Programs, Running, Sandbox, on_both};
 use unix::process::Signal;
 
 on_both! {
@@ -29,8 +30,9 @@ fn term_reads_to_the_end_of_the_line_and_leaves_the_rest_in_the_pipe(programs: P
     let mut multilog = sandbox.start_fed("multilog", &["./log"]);
     multilog.feed("one\nhalf");
     sandbox.wait_until("the line is written", || sandbox.read("log/current") == "one\n");
+    waits(&sandbox, &multilog);
     multilog.signal(Signal::SIGTERM);
-    sandbox.wait_until("the signal has arrived", || nothing_pending(multilog.pid()));
+    waits(&sandbox, &multilog);
     assert!(multilog.runs(), "it waits for the end of the line");
     multilog.feed(" a line\nnot read\n");
     assert_eq!(multilog.finish().told(), (0, "", ""));
@@ -53,8 +55,9 @@ fn term_within_a_long_line_waits_for_its_end(programs: Programs) {
     writer.write_all(part.as_bytes()).unwrap();
     // What came last may wait in memory for the end of its line.
     sandbox.wait_until("the pipe is empty", || unread(&reader) == 0);
+    waits(&sandbox, &multilog);
     multilog.signal(Signal::SIGTERM);
-    sandbox.wait_until("the signal has arrived", || nothing_pending(multilog.pid()));
+    waits(&sandbox, &multilog);
     assert!(multilog.runs(), "it waits for the end of the line");
     writer.write_all(b"yyy\nnext\n").unwrap();
     assert_eq!(multilog.finish().told(), (0, "", ""));
@@ -70,6 +73,7 @@ fn term_between_two_lines_ends_it_at_once(programs: Programs) {
     let mut multilog = sandbox.start_fed("multilog", &["./log"]);
     multilog.feed("one\ntwo\n");
     sandbox.wait_until("the lines are written", || sandbox.read("log/current") == "one\ntwo\n");
+    waits(&sandbox, &multilog);
     multilog.signal(Signal::SIGTERM);
     // Its standard input stays open.
     sandbox.wait_until("it has ended", || !multilog.runs());
@@ -83,16 +87,24 @@ fn alrm_rotates_what_is_not_empty(programs: Programs) {
     let mut multilog = sandbox.start_fed("multilog", &["./log"]);
     multilog.feed("one\n");
     sandbox.wait_until("the line is written", || sandbox.read("log/current") == "one\n");
+    waits(&sandbox, &multilog);
     multilog.signal(Signal::SIGALRM);
     sandbox
         .wait_until("it has rotated", || listing(&sandbox, "log")[0] == "744 4 @LABEL.s" && empty(&sandbox));
+    waits(&sandbox, &multilog);
     multilog.signal(Signal::SIGALRM);
-    sandbox.wait_until("the signal has arrived", || nothing_pending(multilog.pid()));
+    waits(&sandbox, &multilog);
     multilog.feed("two\n");
     sandbox.wait_until("the line is written", || sandbox.read("log/current") == "two\n");
     assert_eq!(old_logs(&sandbox, "log").len(), 1, "an empty one is not rotated");
     assert_eq!(multilog.finish().told(), (0, "", ""));
     assert_eq!(all_text(&sandbox, "log"), "one\ntwo\n");
+}
+
+/// Waits until it waits for input, and has taken what signals it was sent: only then is it told apart what comes before a
+/// signal and what after, and Debian's looks whether one came before it waits, not while it begins to.
+fn waits(sandbox: &Sandbox, multilog: &Running) {
+    sandbox.wait_until("multilog waits for more", || is_at_rest(multilog.pid()));
 }
 
 fn empty(sandbox: &Sandbox) -> bool {
@@ -105,8 +117,9 @@ fn alrm_cuts_at_a_line_end(programs: Programs) {
     let mut multilog = sandbox.start_fed("multilog", &["./log"]);
     multilog.feed("one\nhalf");
     sandbox.wait_until("the line is written", || sandbox.read("log/current") == "one\n");
+    waits(&sandbox, &multilog);
     multilog.signal(Signal::SIGALRM);
-    sandbox.wait_until("the signal has arrived", || nothing_pending(multilog.pid()));
+    waits(&sandbox, &multilog);
     multilog.feed(" a line\n");
     assert_eq!(multilog.finish().told(), (0, "", ""));
     assert_eq!(all_text(&sandbox, "log"), "one\nhalf a line\n");
@@ -122,6 +135,7 @@ fn alrm_rotates_what_was_written_before_it_though_not_yet_read(programs: Program
     let mut multilog = sandbox.start_fed("multilog", &[processor, "./log"]);
     multilog.feed("one\n");
     sandbox.wait_until("the line is written", || sandbox.read("log/current") == "one\n");
+    waits(&sandbox, &multilog);
     multilog.signal(Signal::SIGALRM);
     sandbox.wait_until("the processor runs", || sandbox.has("log/processed"));
     multilog.feed("two\n");
@@ -168,6 +182,7 @@ fn a_processor_has_a_state_that_goes_from_one_run_to_the_next(programs: Programs
     for run in 1..=3 {
         multilog.feed("line\n");
         sandbox.wait_until("the line is written", || sandbox.read("log/current") == "line\n");
+        waits(&sandbox, &multilog);
         multilog.signal(Signal::SIGALRM);
         let state = format!("{run}\n");
         sandbox.wait_until("the processor has run", || {
@@ -186,6 +201,7 @@ fn a_processor_works_in_the_log_directory(programs: Programs) {
     let mut multilog = sandbox.start_fed("multilog", &[processor, "./log"]);
     multilog.feed("line\n");
     sandbox.wait_until("the line is written", || sandbox.read("log/current") == "line\n");
+    waits(&sandbox, &multilog);
     multilog.signal(Signal::SIGALRM);
     sandbox.wait_until("the processor has run", || old_logs(&sandbox, "log").len() == 1);
     let expected = format!("{}\nsh 0\nline\n", sandbox.path("log").display());
@@ -249,11 +265,4 @@ fn unread(pipe: &std::io::PipeReader) -> u32 {
     use std::os::fd::AsFd;
     let mut fds = [nix::poll::PollFd::new(pipe.as_fd(), nix::poll::PollFlags::POLLIN)];
     u32::from(nix::poll::poll(&mut fds, 0u8).unwrap() > 0)
-}
-
-/// Whether a process has taken all signals that were sent to it (SigPnd and ShdPnd, proc(5)).
-fn nothing_pending(pid: i32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let pending = |name: &str| status.lines().any(|line| line == format!("{name}:\t0000000000000000"));
-    pending("SigPnd") && pending("ShdPnd")
 }

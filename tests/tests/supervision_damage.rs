@@ -30,6 +30,7 @@ fn fault_no_room_for_a_new_status_it_is_right_all_the_same() {
     let service = Service::sleeper(&sandbox, "s");
     let supervise = service.supervise();
     let first = service.wait_until_up();
+    service.wait_until_ready();
     sandbox.folder("s/supervise/status.new");
     service.svc("-k");
     let second = service.wait_until_another(first);
@@ -87,6 +88,7 @@ fn fault_folder_of_supervise_removed_the_service_goes_on() {
     let service = Service::sleeper(&sandbox, "s");
     let mut first = service.supervise();
     let pid = service.wait_until_up();
+    service.wait_until_ready();
     fs::rename(service.path("supervise"), sandbox.path("elsewhere")).unwrap();
     // The letter reaches it through the FIFO that it holds.
     fs::write(sandbox.path("elsewhere/control"), "p").unwrap();

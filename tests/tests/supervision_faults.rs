@@ -167,9 +167,8 @@ fn fault_second_term_to_svscan_kills_what_does_not_stop() {
         service.svc("-t");
         !service.read("signals").is_empty()
     });
-    let noted = service.read("signals");
     svscan.signal(Signal::SIGTERM);
-    sandbox.wait_until("the service was asked to stop", || service.read("signals").len() > noted.len());
+    sandbox.wait_until("svscan has heard it", || service.svstat() == "up (pid PID) N seconds, want down");
     assert!(svscan.runs());
     let done = svscan.terminate();
     assert_eq!(done.code, Some(1), "{done:?}");
@@ -222,6 +221,7 @@ fn a_service_is_adopted_where_the_clock_since_boot_is_set_off() {
         return eprintln!("no time namespaces here: this cannot be tried");
     }
     let pid = service.wait_until_up();
+    service.wait_until_it_holds("starts", "start\n");
     let supervise = service.status().unwrap().more.unwrap().supervise.unwrap().pid;
     signal(supervise, Signal::SIGKILL);
     sandbox.wait_until("it is adopted", || service.status().unwrap().more.unwrap().adopted);

@@ -256,6 +256,7 @@ fn fault_supervise_killed_and_the_service_ends_meanwhile_finish_runs() {
     sandbox.script("s/start", "echo start >>log");
     sandbox.script("s/finish", "echo finish $1 $2 >>log");
     let mut first = service.supervise();
+    service.wait_until_it_holds("log", "start\nrun\n");
     let pid = service.wait_until_up();
     first.kill();
     signal(pid, Signal::SIGKILL);

@@ -17,11 +17,12 @@ fn settings(sandbox: &Sandbox, more: &str) -> String {
 #[test]
 fn crash_backoff_and_recovery_are_told_once_each() {
     let sandbox = Sandbox::new();
-    let run = "n=$(cat n); echo $((n + 1)) >n; [ $n -lt 4 ] && exit 7; exec sleep 1000";
-    let service = Service::new(&sandbox, "s", run);
-    sandbox.write("s/n", "0\n");
-    sandbox.write("s/service.toml", settings(&sandbox, "[backoff]\nfirst = \"100ms\"\nreset = \"3s\""));
+    let service = Service::new(&sandbox, "s", "[ -e well ] && exec sleep 1000; exit 7");
+    sandbox.write("s/service.toml", settings(&sandbox, "[backoff]\nfirst = \"100ms\"\nreset = \"4s\""));
     let supervise = service.supervise();
+    // Of what waits for a command that is at work the latest counts: what comes next is to come when that has told.
+    service.wait_until_it_holds("told", "backoff");
+    sandbox.write("s/well", "");
     service.wait_until_it_holds("told", "recovered");
     assert_eq!(service.read("told"), "s crash code 7 1\ns backoff code 7 2\ns recovered code 7 0\n");
     assert_eq!(supervise.err(), "");

@@ -208,10 +208,10 @@ fn fault_entry_that_cannot_be_looked_at_is_named(programs: Programs) {
 #[test]
 fn a_batch_of_changes_is_one_change() {
     let sandbox = Sandbox::new();
+    // There from the start: nothing has changed by the time it is up.
+    let first = Service::sleeper(&sandbox, "scan/first");
     let svscan = svscan(&sandbox);
-    Service::sleeper(&sandbox, "elsewhere/first");
-    fs::rename(sandbox.path("elsewhere/first"), sandbox.path("scan/first")).unwrap();
-    Service::empty(&sandbox, "scan/first").wait_until_up();
+    first.wait_until_up();
     let names: Vec<_> = (0..50).map(|number| format!("s{number}")).collect();
     for name in &names {
         Service::sleeper(&sandbox, format!("elsewhere/{name}"));
@@ -275,7 +275,7 @@ fn after_hup_what_fails_again_and_again_is_tried_at_once() {
     Service::sleeper(&sandbox, "scan/s");
     sandbox.set("PATH", format!("{}:/usr/bin:/bin", sandbox.path("first").display()));
     let svscan = svscan(&sandbox);
-    sandbox.wait_until("it was started", || sandbox.read("starts") == "start\n");
+    sandbox.wait_until("it was started", || !sandbox.read("starts").is_empty());
     // By itself the eighth start would come after more than four minutes, which no test waits.
     sandbox.wait_until("it was started eight times", || {
         svscan.signal(Signal::SIGHUP);

@@ -156,7 +156,8 @@ fn svstat_names_what_it_cannot_read(programs: Programs) {
     let sandbox = Sandbox::with(programs);
     let services = ["none", "nobody", "short", "nostatus", "loop", "file"];
     let [_, nobody, short, nostatus, looped, file] = services.map(|name| Service::empty(&sandbox, name));
-    drop(pretend_supervise(&sandbox, &nobody));
+    sandbox.folder("nobody/supervise");
+    mkfifo(&nobody.path("supervise/ok"), Mode::from_bits_truncate(0o600)).unwrap();
     let _short = pretend_supervise(&sandbox, &short);
     sandbox.write("short/supervise/status", [0; 17]);
     let _nostatus = pretend_supervise(&sandbox, &nostatus);
