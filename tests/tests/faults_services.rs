@@ -5,7 +5,7 @@ use servicedir::status::{State, Status};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use tests::Sandbox;
-use tests::process::{Process, lives, signal};
+use tests::process::{Process, is_at_rest, lives, signal};
 use tests::service::Service;
 use unix::process::{Identity, Signal};
 
@@ -212,14 +212,16 @@ fn fault_half_written_service_directory_is_left_alone_until_it_is_whole() {
     sandbox.folder("scan");
     let svscan = sandbox.start("svscan", &["scan"]);
     Service::moved_in(&sandbox, "scan", "marker").wait_until_up();
-    // Made in place, in the order in which `cp -r` may come along: it has five seconds.
+    for name in ["scan/.new-whole", "elsewhere"] {
+        let _ = Service::new(&sandbox, name, "echo hello; exec sleep 1000").with_log("exec cat >>lines");
+    }
+    // Made in place, in the order in which `cp -r` may come along: it has five seconds. svscan sees the half of it.
     let slow = Service::empty(&sandbox, "scan/slow");
-    sandbox.folder("scan/.new-whole/log");
-    sandbox.script("scan/.new-whole/log/run", "exec cat >>lines");
-    Service::new(&sandbox, "scan/.new-whole", "echo hello; exec sleep 1000");
+    sandbox.wait_until("svscan has seen it", || is_at_rest(svscan.pid()));
     assert!(!sandbox.has("scan/.new-whole/supervise") && !sandbox.has("scan/slow/supervise"));
-    slow.run("echo hello; exec sleep 1000");
-    let slow = slow.with_log("exec cat >>lines");
+    for part in ["run", "log"] {
+        fs::rename(sandbox.path("elsewhere").join(part), slow.path(part)).unwrap();
+    }
     fs::rename(sandbox.path("scan/.new-whole"), sandbox.path("scan/whole")).unwrap();
     for service in [&Service::empty(&sandbox, "scan/whole"), &slow] {
         service.wait_until_it_holds("log/lines", "hello\n");

@@ -199,7 +199,8 @@ fn i_want_to_be_sure_they_shut_down_and_start_up_nicely_but_in_a_short_while() {
     wait_until("it works", || log().contains("w1: attempt 1"));
     let begun = Instant::now();
     home.good(&["local", "down"]);
-    assert!(begun.elapsed().as_secs() < 45, "it was not waited for: {:?}", begun.elapsed());
+    // What it would have by default, and more than it has.
+    assert!(begun.elapsed().as_secs() < 60, "it was not waited for: {:?}", begun.elapsed());
     assert!(home.processes().is_empty());
     home.good(&["local", "up"]);
     wait_until("its workitem came back", || log().matches("w1: attempt").count() == 2);

@@ -22,12 +22,9 @@ fn scene(programs: Programs) -> Sandbox {
     sandbox.script("ok/tool", "echo ok $# \"$@\"");
     sandbox.write("not-executable/tool", "#!/bin/sh\n");
     sandbox.folder("a-folder/tool");
-    sandbox.script("no-interpreter/tool", "");
-    sandbox.write("no-interpreter/tool", "#!/no/such/interpreter\n");
-    sandbox.script("no-format/tool", "");
-    sandbox.write("no-format/tool", "echo no first line\n");
-    sandbox.script("empty/tool", "");
-    sandbox.write("empty/tool", "");
+    sandbox.executable("no-interpreter/tool", "#!/no/such/interpreter\n");
+    sandbox.executable("no-format/tool", "echo no first line\n");
+    sandbox.executable("empty/tool", "");
     sandbox.write("file", "");
     sandbox.link("loop", "loop");
     sandbox
