@@ -365,6 +365,8 @@ impl Stage {
                 Ok(0) => return None,
                 Ok(n) => input.extend_from_slice(&buffer[..n]),
                 Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                // This program was stopped for a while.
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => panic!("nothing more is heard ({e}) after:\n{transcript}"),
             }
         }
