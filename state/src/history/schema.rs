@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 /// The version of the schema (`PRAGMA user_version`).
@@ -43,12 +44,30 @@ pub fn open(file: &Path) -> rusqlite::Result<Connection> {
     db.busy_timeout(PATIENCE)?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version != VERSION {
-        db.pragma_update(None, "journal_mode", "WAL")?;
+        write_ahead(&db)?;
         db.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT"))?;
     }
     // In WAL mode this survives every crash of a process; loss of power costs the last rows, not the file.
     db.pragma_update(None, "synchronous", "NORMAL")?;
     Ok(db)
+}
+
+/// Puts it in WAL mode. Of two that do so at once SQLite tells one that it is locked, and does not wait as it was told.
+fn write_ahead(db: &Connection) -> rusqlite::Result<()> {
+    const MOMENT: Duration = Duration::from_millis(10);
+    let mut left = PATIENCE.as_millis() / MOMENT.as_millis();
+    loop {
+        match db.pragma_update(None, "journal_mode", "WAL") {
+            Err(e) if is_locked(&e) && left > 0 => thread::sleep(MOMENT),
+            done => return done,
+        }
+        left -= 1;
+    }
+}
+
+/// Whether another process has it.
+pub fn is_locked(e: &rusqlite::Error) -> bool {
+    matches!(e.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Opens it for reading; `None` where it is not there.

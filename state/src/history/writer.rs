@@ -1,7 +1,7 @@
 //! The thread that writes the history, in batches. What goes wrong there never holds up the work.
 
 use super::row::Row;
-use super::schema;
+use super::schema::{self, is_locked};
 use crate::moment::{self, Micros};
 use rusqlite::{Connection, ErrorCode, params};
 use std::fs;
@@ -162,7 +162,6 @@ impl Desk {
             done = self.try_write();
         }
         if done.is_ok() {
-            self.batch.clear();
             self.again = None;
             if self.failing.take().is_some() {
                 self.say("the history is written again".to_owned());
@@ -181,6 +180,8 @@ impl Desk {
         }
         let Some((db, _)) = &mut self.db else { return Ok(()) };
         insert(db, self.batch.iter())?;
+        // They are there, whatever becomes of the old ones.
+        self.batch.clear();
         if self.pruned.is_none_or(|at| at.elapsed() > PRUNE)
             && prune(db, moment::now().saturating_sub(self.keep))? < PRUNED
         {
@@ -312,10 +313,6 @@ fn is_damaged(e: &rusqlite::Error) -> bool {
         }
         _ => false,
     }
-}
-
-fn is_locked(e: &rusqlite::Error) -> bool {
-    matches!(e.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 #[cfg(test)]
