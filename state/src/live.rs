@@ -85,11 +85,18 @@ impl LiveFile {
         fs::create_dir_all(&dir)?;
         let turn = File::open(&dir)?;
         turn.lock()?;
+        let file = Self::take_over(&dir, own);
+        // By a word: a child that a handler forks just now has the descriptor as well, maybe for long.
+        let _ = turn.unlock();
+        Ok(file)
+    }
+
+    fn take_over(dir: &Path, own: &Live) -> Self {
         let pid = std::process::id();
         let (path, new) = (dir.join(format!("{pid}.json")), dir.join(format!(".{pid}.json")));
         let mut file = Self { path, new, before: (0, 0) };
-        file.sweep(&dir);
-        let all = read_files(&dir);
+        file.sweep(dir);
+        let all = read_files(dir);
         let others =
             |live: &Live| live.took.iter().filter(|p| **p != live.process).cloned().collect::<Vec<_>>();
         let taken: Vec<_> = all.iter().flat_map(|(_, live)| others(live)).collect();
@@ -102,13 +109,13 @@ impl LiveFile {
         if file.write(&Live { done, failed, took, ..own.clone() }).is_err() {
             // A full disk: theirs stay, for the next that starts.
             file.before = (0, 0);
-            return Ok(file);
+            return file;
         }
         for (path, _) in over.iter().filter(|(path, _)| *path != file.path) {
             // Whoever may rename here may remove, too.
             let _ = fs::remove_file(path);
         }
-        Ok(file)
+        file
     }
 
     /// Removes what processes that were killed had not finished. One that lives writes it again.
