@@ -151,3 +151,33 @@ fn a_workitem_costs_no_more_system_calls_than_it_must() {
     }
     assert!(calls.values().sum::<f64>() <= 1.0, "{told}");
 }
+
+/// Beyond the grace a handler is left where it is, on whichever thread: that is no crash of the process, and exit work
+/// is done.
+#[test]
+fn handlers_at_work_when_the_process_ends_do_not_make_it_crash() {
+    let p = Participant::on_skynet(
+        "
+import atexit, threading, time
+atexit.register(lambda: print('exit work'))
+restless = threading.Semaphore(0)
+class ParticipantHandler(object):
+    def handle_wi(self, wid):
+        if threading.current_thread() is threading.main_thread():
+            for _ in range(7): restless.acquire()
+        else:
+            restless.release()
+            while True: time.sleep(0.0005)
+",
+        "concurrency = 8\ngrace = \"1s\"\n",
+    );
+    let client = p.broker.client();
+    let mut exo = p.start();
+    for n in 0..8 {
+        client.publish("sizer", workitem(&format!("w{n}"), json!({})));
+    }
+    assert!(client.replies().receive_json()["error"].is_null());
+    let done = exo.terminate();
+    assert_eq!((done.code, done.out.matches("exit work").count()), (Some(0), 1), "{}", done.out);
+    assert_eq!(client.depth("sizer"), 7);
+}

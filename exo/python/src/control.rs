@@ -2,13 +2,14 @@
 //! holds the interpreter for as long as it likes.
 
 use crate::call_lifecycle;
+use crate::leaving::Threads;
 use pyo3::prelude::*;
 use serde_json::Value;
 use session::machine::Id;
 use session::workers::{Order, Progress, Workers};
 use state::lines::Lines;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -90,36 +91,37 @@ pub struct Hands {
     host: Arc<Py<PyAny>>,
     board: Board,
     versions: BTreeMap<String, String>,
-    threads: Arc<AtomicUsize>,
+    threads: Arc<Threads>,
 }
 
 impl Hands {
     /// Hands that give work to whoever receives these orders.
-    /// `versions`: what the handler runs on.
+    /// `versions`: what the handler runs on. `threads`: where ours are counted.
     pub fn new(
         orders: Sender<Order>,
         host: Py<PyAny>,
         board: Board,
         versions: BTreeMap<String, String>,
+        threads: Arc<Threads>,
     ) -> Self {
-        Self { orders, host: Arc::new(host), board, versions, threads: Arc::default() }
+        Self { orders, host: Arc::new(host), board, versions, threads }
     }
 
     /// Does something with the interpreter, on a thread of its own. One that cannot be had is not waited for: what
     /// the closure holds is dropped.
     fn aside(&self, act: impl FnOnce(&Py<PyAny>) + Send + 'static) {
         let (host, threads) = (Arc::clone(&self.host), Arc::clone(&self.threads));
-        if threads.fetch_add(1, Ordering::Relaxed) >= AT_ONCE {
-            threads.fetch_sub(1, Ordering::Relaxed);
+        if threads.control.fetch_add(1, Ordering::SeqCst) >= AT_ONCE {
+            threads.control.fetch_sub(1, Ordering::SeqCst);
             return;
         }
         let running = Arc::clone(&threads);
         let spawned = std::thread::Builder::new().name("control".into()).spawn(move || {
             act(&host);
-            running.fetch_sub(1, Ordering::Relaxed);
+            running.control.fetch_sub(1, Ordering::SeqCst);
         });
         if spawned.is_err() {
-            threads.fetch_sub(1, Ordering::Relaxed);
+            threads.control.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }

@@ -9,15 +9,18 @@
 //! | `worker.rs` | a thread that hands workitems to the handler |
 //! | `control.rs` | what a handler is told and asked while it works |
 //! | `publish.rs` | what a handler sends besides its replies |
+//! | `leaving.rs` | the end, while threads are in the interpreter |
 //! | `json.rs` | ordinary workitems as Python's dicts, and back |
 
 mod control;
 mod json;
+mod leaving;
 mod publish;
 mod worker;
 
 use config::Settings;
 use control::{Board, Hands, Keeping};
+use leaving::Threads;
 use publish::Publisher;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -27,7 +30,7 @@ use session::session as sessions;
 use session::workers::Report;
 use state::lines::Lines;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -54,6 +57,8 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     let text = read_settings(fd).map_err(|e| PyRuntimeError::new_err(format!("no settings: {e}")))?;
     let settings: Settings = serde_json::from_str(&text)
         .map_err(|e| PyRuntimeError::new_err(format!("cannot read the settings: {e}")))?;
+    let (threads, code) = (Arc::<Threads>::default(), Arc::new(AtomicI32::new(TROUBLE)));
+    leaving::in_time(py, &threads, &code)?;
     let lines = Arc::new(Lines::new(&settings.state));
     fault::tell(&settings.name, &settings.log_format, Arc::clone(&lines));
     let fault = keep_faults(py, &lines, &settings)?;
@@ -75,7 +80,7 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     host.call_method1(py, "set_keeper", (keeping.clone(),))?;
     host.call_method1(py, "set_writer", (wrap_pyfunction!(json::dumps, py)?,))?;
     let versions = host.call_method0(py, "versions")?.extract(py)?;
-    let hands = Hands::new(orders, host.clone_ref(py), board.clone(), versions);
+    let hands = Hands::new(orders, host.clone_ref(py), board.clone(), versions, Arc::clone(&threads));
     let worker = Worker {
         host: host.clone_ref(py),
         inbox: Arc::new(Mutex::new(inbox)),
@@ -85,8 +90,12 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
         busy: Arc::default(),
     };
     for _ in 1..settings.concurrency {
-        let other = worker.another(py);
-        let work = move || Python::attach(|py| other.work(py));
+        let (other, running) = (worker.another(py), Arc::clone(&threads));
+        let work = move || {
+            Python::attach(|py| other.work(py));
+            running.workers.fetch_sub(1, Ordering::SeqCst);
+        };
+        threads.workers.fetch_add(1, Ordering::SeqCst);
         if let Err(e) = std::thread::Builder::new().spawn(work) {
             let text = format!("cannot start {} workers: {e}", settings.concurrency);
             print!("{}", log::outside(&settings.name, &settings.log_format, Level::ERROR, &text));
@@ -99,7 +108,8 @@ fn run(py: Python<'_>, fd: i32) -> PyResult<i32> {
     let session = std::thread::spawn(move || hold_session(settings, lines, hands, outbox, &busy));
     worker.work(py);
     call_lifecycle(py, &host, "stop");
-    Ok(py.detach(|| session.join()).unwrap_or(TROUBLE))
+    code.store(py.detach(|| session.join()).unwrap_or(TROUBLE), Ordering::SeqCst);
+    Ok(code.load(Ordering::SeqCst))
 }
 
 /// Takes the settings; before that, /proc tells nobody any more what this process holds. No program that the handler
