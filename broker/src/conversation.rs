@@ -11,12 +11,16 @@ use crate::wire::{self, Kind, Raw};
 use amq_protocol::protocol::{AMQPClass, connection};
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
+use tokio::time::MissedTickBehavior;
 use tracing::warn;
 
 /// How long the last words to a connection that ends may take.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// So many beats may pass without a sign of life. Beats of ours, and no time by the clock: of one that we have not heard
+/// because we stood still ourselves the words lie in its socket.
+const SILENT: u32 = 4;
 
 /// What is said between the server and one peer.
 pub struct Conversation<'a> {
@@ -26,22 +30,23 @@ pub struct Conversation<'a> {
     writing: Writing,
     /// Whether frames may stand in the line's input.
     unread: bool,
-    /// When the peer said something, or would not have been heard.
-    heard: Instant,
+    /// Beats since the peer said something, or would not have been heard.
+    unheard: u32,
     buffer: Vec<u8>,
 }
 
 impl<'a> Conversation<'a> {
     /// A conversation that begins with what came in one piece with `connection.open`.
     pub fn new(server: &'a Server, line: &'a mut Line, outbox: &'a Outbox) -> Self {
-        let (writing, heard, buffer) = (Writing::default(), Instant::now(), vec![0; 64 << 10]);
-        Self { server, unread: !line.input.is_empty(), line, outbox, writing, heard, buffer }
+        let (writing, buffer) = (Writing::default(), vec![0; 64 << 10]);
+        Self { server, unread: !line.input.is_empty(), line, outbox, writing, unheard: 0, buffer }
     }
 
     /// Reads and writes, both at once, so that neither side can hold up the other for ever.
     pub async fn hold(mut self, heartbeat: u16) {
         let beat = Duration::from_secs(u64::from(heartbeat.max(1)) / 2).max(Duration::from_millis(500));
         let mut beats = tokio::time::interval(beat);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if self.unread && self.heed().await.is_break() {
                 return;
@@ -49,14 +54,14 @@ impl<'a> Conversation<'a> {
             self.find_what_to_write();
             let may_read = self.may_read();
             if !may_read {
-                self.heard = Instant::now();
+                self.unheard = 0;
             }
             let on = tokio::select! {
                 () = self.outbox.more.notified() => ControlFlow::Continue(()),
                 () = std::future::ready(()), if self.unread && may_read => ControlFlow::Continue(()),
                 ready = self.line.stream.writable(), if !self.writing.is_done() => self.write(ready),
                 ready = self.line.stream.readable(), if may_read && !self.unread => self.read(ready),
-                _ = beats.tick(), if heartbeat > 0 => self.beat(beat),
+                _ = beats.tick(), if heartbeat > 0 => self.beat(),
             };
             if on.is_break() {
                 return;
@@ -89,7 +94,7 @@ impl<'a> Conversation<'a> {
         match ready.and_then(|()| self.line.stream.try_read(&mut self.buffer)) {
             Ok(0) => return ControlFlow::Break(()),
             Ok(n) => {
-                self.heard = Instant::now();
+                self.unheard = 0;
                 self.line.input.extend_from_slice(&self.buffer[..n]);
                 self.unread = true;
             }
@@ -99,9 +104,10 @@ impl<'a> Conversation<'a> {
         ControlFlow::Continue(())
     }
 
-    /// A sign of life for the peer, who has to have given one within four beats.
-    fn beat(&mut self, beat: Duration) -> ControlFlow<()> {
-        if self.heard.elapsed() > beat * 4 || self.writing.is_stuck(beat * 4) {
+    /// A sign of life for the peer, who has to give such signs, and to take what it is sent.
+    fn beat(&mut self) -> ControlFlow<()> {
+        self.unheard += 1;
+        if self.unheard.max(self.writing.beat()) > SILENT {
             warn!("connection {} is silent: closed", self.line.id);
             return ControlFlow::Break(());
         }
@@ -120,6 +126,9 @@ impl<'a> Conversation<'a> {
             }
             Err(end) => end,
         };
+        // Who hears that it is closed finds gone what was its own.
+        self.server.broker.borrow_mut().close(self.line.id, self.server.now());
+        self.server.flush();
         let mut rest = self.writing.rest();
         rest.append(&mut self.outbox.bytes.borrow_mut());
         let _ = tokio::time::timeout(FAREWELL, self.line.stream.write_all(&rest)).await;

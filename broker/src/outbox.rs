@@ -3,7 +3,6 @@
 use crate::old::Version;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
-use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -30,16 +29,12 @@ impl Outbox {
 }
 
 /// What is being written to a connection.
+#[derive(Default)]
 pub struct Writing {
     bytes: Vec<u8>,
     written: usize,
-    progress: Instant,
-}
-
-impl Default for Writing {
-    fn default() -> Self {
-        Self { bytes: vec![], written: 0, progress: Instant::now() }
-    }
+    /// Beats since the peer has taken something.
+    beats: u32,
 }
 
 impl Writing {
@@ -52,7 +47,7 @@ impl Writing {
     pub fn begin(&mut self, outbox: &mut Vec<u8>) -> bool {
         self.bytes.clear();
         self.written = 0;
-        self.progress = Instant::now();
+        self.beats = 0;
         std::mem::swap(&mut self.bytes, outbox);
         !self.bytes.is_empty()
     }
@@ -65,7 +60,7 @@ impl Writing {
         match stream.try_write(&self.bytes[self.written..]) {
             Ok(n) => {
                 self.written += n;
-                self.progress = Instant::now();
+                self.beats = 0;
                 if self.bytes.capacity() > UNSENT && self.is_done() {
                     *self = Self::default();
                 }
@@ -76,9 +71,10 @@ impl Writing {
         }
     }
 
-    /// Whether the peer has taken nothing for so long.
-    pub fn is_stuck(&self, patience: Duration) -> bool {
-        !self.is_done() && self.progress.elapsed() > patience
+    /// A beat; how many there were since the peer has taken something, where there is something to take.
+    pub fn beat(&mut self) -> u32 {
+        self.beats = if self.is_done() { 0 } else { self.beats + 1 };
+        self.beats
     }
 
     /// What is not written yet.

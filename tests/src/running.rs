@@ -1,6 +1,7 @@
 //! A program that was started: its output, its end, signals to it.
 
-use crate::waiting::{DEADLINE, holds_within};
+use crate::process::Process;
+use crate::waiting::{DEADLINE, holds_within, wait_until};
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -69,6 +70,13 @@ impl Running {
         if let Ok(process) = Pidfd::open(self.pid()) {
             let _ = process.send(signal);
         }
+    }
+
+    /// Stops it, and waits until it stands still: before that other threads of it may go on for a while.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let stands = || Process::find(self.pid()).is_none_or(|process| process.state == 'T');
+        wait_until(&format!("{} stands still", self.name), stands);
     }
 
     /// Writes to its standard input, which must be a pipe ([`std::process::Stdio::piped`]).

@@ -3,13 +3,15 @@
 
 mod broker;
 
-use amq_protocol::protocol::{AMQPClass, connection, tx};
+use amq_protocol::protocol::{AMQPClass, channel, connection, tx};
 use broker::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 use tests::Sandbox;
 use tests::broker::{Broker, free_port};
 use tests::stage::{Heard, Stage};
+use unix::process::Signal;
 
 /// A broker's folder with this address in it; its path.
 fn folder(sandbox: &Sandbox, listen: &str) -> String {
@@ -97,13 +99,14 @@ fn transactions_are_refused_with_540() {
     assert_eq!(close.reply_code, 540, "{close:?}");
 }
 
-/// "Slow and dead peers dropped": one that says nothing for two of the heartbeats that it asked for.
+/// "Slow and dead peers dropped": one that says nothing for two of the heartbeats that it asked for, which are longer than
+/// this test may be held up.
 #[test]
 fn a_peer_that_has_gone_silent_is_dropped_and_what_it_had_goes_to_another() {
     let sandbox = Sandbox::new();
     let mut broker = Broker::skynet(&sandbox);
     let mut stage = Stage::new(&broker);
-    let c = stage.enter_with_heartbeat(1);
+    let c = stage.enter_with_heartbeat(6);
     stage.hear(c);
     stage.open_channel(c, 1);
     stage.ask(c, 1, declare(durable("q")));
@@ -115,4 +118,30 @@ fn a_peer_that_has_gone_silent_is_dropped_and_what_it_had_goes_to_another() {
     broker.process().wait_until_it_says("is silent: closed");
     let client = broker.client();
     sandbox.wait_until("the message is back", || client.depth("q") == 1);
+}
+
+/// A broker that stood still itself, as the whole machine may, has missed no sign of life: it lies in its sockets.
+#[test]
+fn a_broker_that_was_stopped_drops_nobody_who_has_spoken_meanwhile() {
+    let sandbox = Sandbox::new();
+    let mut broker = Broker::skynet(&sandbox);
+    let (mut stage, peers) = sandbox.wait_for("it is stopped before any of its peers is silent", || {
+        let (mut stage, begun) = (Stage::new(&broker), Instant::now());
+        // Many, as it is chance what is looked at first of all that has come.
+        let peers: Vec<_> = (0..12).map(|_| stage.enter_with_heartbeat(1)).collect();
+        peers.iter().for_each(|peer| drop(stage.hear(*peer)));
+        broker.process().stop();
+        let in_time = begun.elapsed() < Duration::from_secs(1);
+        if !in_time {
+            broker.process().signal(Signal::SIGCONT);
+        }
+        in_time.then_some((stage, peers))
+    });
+    std::thread::sleep(Duration::from_secs(3)); // more than two of their heartbeats
+    let open = || AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {}));
+    peers.iter().for_each(|peer| stage.say(*peer, 1, open()));
+    broker.process().signal(Signal::SIGCONT);
+    peers.iter().for_each(|peer| drop(stage.hear(*peer)));
+    let said = stage.transcript();
+    assert_eq!(said.matches("1 Channel(OpenOk").count(), 12, "{said}");
 }
