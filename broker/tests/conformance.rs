@@ -8,7 +8,6 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Read;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -27,7 +26,7 @@ struct Broker {
 impl Broker {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = tests::broker::free_port();
         settle(dir.path(), port);
         let child = ready(dir.path());
         Self { dir, port, child }
@@ -221,7 +220,14 @@ async fn what_a_closed_connection_had_not_acknowledged_goes_back_to_its_place_ma
     assert_eq!(count(&channel, "q").await, (1, 1), "prefetch holds back the fourth");
     within(second.ack(BasicAckOptions::default())).await.unwrap();
     next(&mut consumer).await;
-    within(leaving.close(200, "".into())).await.unwrap();
+    // It is closed when its consumer is gone: lapin 4.12 once closed in order and never said so to who waited for it.
+    let _closing = tokio::spawn(async move { leaving.close(200, "".into()).await });
+    within(async {
+        while count(&channel, "q").await.1 > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 
     let mut consumer = consume(&channel, "q").await;
     let mut seen = vec![];
