@@ -164,12 +164,15 @@ pub fn prepare(tree: &Tree, wish: &Wish) -> Result<Broker, Trouble> {
             Ok(Broker::Embedded(settings))
         }
         (None, wish) => {
-            let port = match wish {
-                Wish::Port(port) => *port,
-                _ => free_port()?,
+            let settings = match wish {
+                Wish::Port(port) => {
+                    let settings = Settings::new(*port);
+                    settings.port_must_be_free()?;
+                    settings
+                }
+                // Looked at just now, and not twice: a child that is forked between has the first look's socket.
+                _ => Settings::new(free_port()?),
             };
-            let settings = Settings::new(port);
-            settings.port_must_be_free()?;
             write_files(tree, &settings)?;
             Ok(Broker::Embedded(settings))
         }
@@ -347,8 +350,8 @@ mod tests {
 
         let conf = fs::read_to_string(tree.boss_conf()).unwrap();
         fs::write(tree.boss_conf(), format!("{conf}\n[history]\nkeep = \"1d\"\n")).unwrap();
-        let Broker::Embedded(moved) = prepare(&tree, &Wish::Port(20_002)).unwrap() else { panic!() };
-        assert_eq!(moved.listen.port(), 20_002);
+        let Broker::Embedded(moved) = prepare(&tree, &Wish::Port(11_002)).unwrap() else { panic!() };
+        assert_eq!(moved.listen.port(), 11_002);
         assert_eq!(chosen(&tree).unwrap(), Some(Broker::Embedded(moved)));
         assert!(fs::read_to_string(tree.boss_conf()).unwrap().contains("[history]"));
     }
