@@ -23,6 +23,8 @@ class ParticipantHandler(object):
             os.kill(os.getpid(), signal.SIGKILL)
         if wid.fields.sleep and not wid.redelivered:
             time.sleep(wid.fields.sleep)
+        while wid.fields.until and not os.path.exists(wid.fields.until):
+            time.sleep(0.02)
         if wid.fields.forget:
             wid.forget = True
         wid.fields.attempt = wid.attempt
@@ -91,16 +93,27 @@ fn a_handler_that_was_killed_runs_again_and_is_told_so() {
 }
 
 /// "If its reply was already computed, the stored reply is published again without running the handler a second
-/// time": here the reply queue is away, so that the reply is computed and cannot be sent.
+/// time": here the broker is away, so that the reply is computed and cannot be sent.
 #[test]
 fn a_reply_that_was_computed_before_a_kill_is_sent_by_the_next_process_without_the_handler() {
-    let p = skynet("");
-    let client = p.broker.client();
+    let mut p = skynet("");
     let mut exo = p.start();
-    client.delete("ruote_workitems");
-    client.publish("sizer", workitem("w1", json!({})));
-    exo.wait_until_it_says("the reply was not taken");
+    let until = p.sandbox.path("until");
+    {
+        let client = p.broker.client();
+        client.publish("sizer", workitem("w1", json!({"until": until})));
+        exo.wait_until_it_says("begun w1");
+    }
+    p.broker.process().terminate();
+    p.sandbox.write(until, "");
+    p.sandbox.wait_until("its reply waits", || {
+        exo.signal(Signal::SIGUSR1);
+        exo.out().contains("is done, its reply waits for the broker")
+    });
     kill(&mut exo);
+    let Participant { sandbox, broker } = &mut p;
+    broker.start_again(sandbox);
+    let client = p.broker.client();
     let mut replies = client.replies();
     let mut exo = p.start();
     assert_eq!(replies.receive_json()["fields"]["attempt"], 1);

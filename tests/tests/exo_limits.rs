@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 use state::failed::{FailedStore, Kind};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use tests::amqp::{Client, Messages};
 use tests::service::Service;
 use tests::{Participant, Running, workitem};
@@ -18,6 +19,7 @@ class ParticipantHandler(object):
         wid.fields.pid = os.getpid()
         print('begun', wid.wfid)
         if wid.fields.sleep: time.sleep(wid.fields.sleep)
+        while wid.fields.until and not os.path.exists(wid.fields.until): time.sleep(0.02)
         if wid.fields.loop:
             while True: pass
         if wid.fields.stubborn:
@@ -61,11 +63,11 @@ fn ask(client: &Client, replies: &mut Messages<'_>, wfid: &str, fields: Value) -
 /// A handler that waits in a system call is woken. One that catches that may tidy up and answer as it likes.
 #[test]
 fn beyond_soft_timeout_a_handler_is_told_to_stop_and_its_process_stays() {
-    let p = Participant::on_skynet(HANDLER, "soft_timeout = \"2s\"\n");
+    let p = Participant::on_skynet(HANDLER, "soft_timeout = \"4s\"\n");
     let client = p.broker.client();
     let mut exo = p.start();
     let mut replies = client.replies();
-    let told = "longer than soft_timeout (2 s)";
+    let told = "longer than soft_timeout (4 s)";
     let reply = ask(&client, &mut replies, "w1", json!({"loop": true}));
     assert_eq!(reply["error"]["message"], format!("Cancelled: {told}"));
     assert!(reply["error"]["trace"].as_array().is_some_and(|trace| !trace.is_empty()), "{reply}");
@@ -124,7 +126,7 @@ fn programs_are_ended_by_both_timeouts() {
     let script = "trap '[ $SKYNET_WFID = hard ] || { echo tidying >&2; exit 3; }' TERM; echo begun >&2\n\
                   while :; do sleep 0.1; done";
     for (config, wfid, message, kind) in [
-        ("soft_timeout = \"2s\"\n", "soft", "longer than soft_timeout (2 s): exit code 3: ", Kind::Exception),
+        ("soft_timeout = \"4s\"\n", "soft", "longer than soft_timeout (4 s): exit code 3: ", Kind::Exception),
         (
             "hard_timeout = \"500ms\"\n",
             "hard",
@@ -182,12 +184,12 @@ fn a_process_that_has_done_enough_or_is_too_large_makes_room_without_a_loss() {
 /// What runs when a process makes room is not cut at `grace`: nobody is in a hurry, and a crash of it is one still. TERM is.
 #[test]
 fn a_process_that_makes_room_waits_for_what_runs_longer_than_the_grace() {
-    let busy = |config: &str, sleep: f64| {
+    let busy = |config: &str| {
         let config = format!("max_workitems = 1\nconcurrency = 2\ngrace = \"1s\"\n{config}");
         let p = Participant::on_skynet(HANDLER, &config);
         let client = p.broker.client();
         let mut exo = p.start();
-        client.publish("sizer", workitem("long", json!({"sleep": sleep})));
+        client.publish("sizer", workitem("long", json!({"until": p.sandbox.path("until")})));
         exo.wait_until_it_says("begun long");
         client.publish("sizer", workitem("short", json!({})));
         assert_eq!(client.replies().receive_json()["fei"]["wfid"], "short");
@@ -195,13 +197,15 @@ fn a_process_that_makes_room_waits_for_what_runs_longer_than_the_grace() {
         (p, client, exo)
     };
     for config in ["", "hard_timeout = \"60s\"\n"] {
-        let (_p, client, mut exo) = busy(config, 3.0);
+        let (p, client, mut exo) = busy(config);
+        std::thread::sleep(Duration::from_secs(2)); // longer than the grace
+        p.sandbox.write("until", "");
         assert_eq!(client.replies().receive_json()["fei"]["wfid"], "long");
         let done = exo.finish();
         assert_eq!((done.code, done.out.matches("begun").count()), (Some(0), 2), "{}", done.out);
         assert_eq!(client.depth("sizer"), 0);
     }
-    let (p, client, mut exo) = busy("", 1000.0);
+    let (p, client, mut exo) = busy("");
     p.sandbox.wait_until("its status says so", || {
         p.sandbox.read(format!("participants/sizer/live/{}.json", exo.pid())).contains("to be started anew")
     });
@@ -216,9 +220,12 @@ fn a_limit_that_is_met_while_the_process_ends_changes_nothing() {
     let p = Participant::on_skynet(HANDLER, "max_workitems = 1\n");
     let client = p.broker.client();
     let mut exo = p.start();
-    client.publish("sizer", workitem("w1", json!({"sleep": 1})));
+    let until = p.sandbox.path("until");
+    client.publish("sizer", workitem("w1", json!({"until": until})));
     exo.wait_until_it_says("begun w1");
     exo.signal(Signal::SIGTERM);
+    exo.wait_until_it_says("taking no more work, 1 in hand");
+    p.sandbox.write(until, "");
     assert_eq!(client.replies().receive_json()["fei"]["wfid"], "w1");
     let done = exo.finish();
     assert_eq!((done.code, done.out.matches("to be started anew").count()), (Some(0), 0), "{}", done.out);
