@@ -262,7 +262,7 @@ fn a_participant_is_known_by_the_name_that_its_settings_give_it_too() {
     )
     .unwrap();
     home.good(&["enable", "./folder"]);
-    assert!(home.good(&["log", "sizer"]).contains("sizer: consuming from sizes"));
+    wait_until("it is in the log", || home.good(&["log", "sizer"]).contains("sizer: consuming from sizes"));
     assert!(home.skynet(&["status", "sizer"]).out.contains("\nfolder "));
     assert!(home.good(&["stop", "sizer"]).contains("folder is down"));
     assert_eq!(home.skynet(&["log", "resizer"]).code, Some(1));

@@ -85,8 +85,12 @@ fn numbers_keep_their_digits_and_words_are_one_line() {
     // What is of another process is of no interest.
     wait_until("all is known", || home.good(&["trace", "w10"]).contains("failed"));
     for words in [&["trace", "w1"][..], &["log", "--wfid", "w1"]] {
-        let told = home.good(words);
-        assert!(told.contains("w1: done") && !told.contains("w10"), "{words:?}: {told}");
+        let mut told = String::new();
+        wait_until("it is in the log", || {
+            told = home.good(words);
+            told.contains("w1: done")
+        });
+        assert!(!told.contains("w10"), "{words:?}: {told}");
     }
 
     // What waits for it is not forgotten when it goes.

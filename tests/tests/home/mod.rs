@@ -128,8 +128,13 @@ impl Home {
             |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
         let runs = |dir: PathBuf| {
             let pid = servicedir::client::status(&dir).ok().and_then(|status| status.pid);
-            let program = pid.and_then(|pid| fs::read_link(format!("/proc/{pid}/exe")).ok());
-            program.is_some_and(|program| !program.ends_with("supervise"))
+            let found = pid.and_then(process::Process::find);
+            // Neither the supervise's child that has not executed `run` yet, nor the shell that is to execute what runs.
+            let begins = |process: &process::Process| {
+                let words = &process.words;
+                process.program == "supervise" || words.is_empty() || words.ends_with(" ./run")
+            };
+            found.is_some_and(|process| !begins(&process))
         };
         let parts = || entries(self.path("service")).flat_map(|dir| [dir.join("log"), dir]);
         wait_until("all that is enabled runs", || parts().filter(|dir| dir.is_dir()).all(runs));
