@@ -111,7 +111,7 @@ class TestControl(Hosted):
             def ask():
                 while 1 not in host._in_hand: time.sleep(0.01)
                 print("CANCELLED", host.cancel(1), host.cancel(5), file=out)
-            threading.Thread(target=ask).start()
+            asker = threading.Thread(target=ask); asker.start()
             """)
         for says in ("control cancel True WorkItemCtrl", "cancel w1", "CANCELLED True False"):
             self.assertIn(says, out)
@@ -133,27 +133,30 @@ class TestControl(Hosted):
             def ask():
                 while 1 not in host._in_hand: time.sleep(0.01)
                 print("CANCELLED", host.cancel(1), file=out)
-            threading.Thread(target=ask).start()
+            asker = threading.Thread(target=ask); asker.start()
             """)
         for says in ("the handler raised on 'cancel'", "ValueError: in cancel", "CANCELLED True", "TOLD cancel"):
             self.assertIn(says, out)
 
     def test_force_ends_a_handler_that_only_loops_and_is_told_as_cancelled(self):
         (kind, reply, error), out = self.result("""
+            import threading
             class ParticipantHandler(object):
+                begun = threading.Event()
                 def handle_wi(self, wid):
                     wid.fields.begun = True
+                    self.begun.set()
                     while True:
                         try:
                             for i in range(1000): pass
                         except Exception:
                             pass
             """, beside="""
-            import threading, time
+            import threading
             def ask():
-                while 1 not in host._in_hand: time.sleep(0.01)
+                host._handler.begun.wait()
                 host.cancel(1, True, "cancelled by somebody")
-            threading.Thread(target=ask).start()
+            asker = threading.Thread(target=ask); asker.start()
             """)
         self.assertEqual((kind, error["message"], error["cancelled"]), ("error", "Cancelled: cancelled by somebody", True))
         self.assertTrue(reply["fields"]["begun"])
