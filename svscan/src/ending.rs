@@ -206,10 +206,14 @@ impl Scanner {
             let _ = kill(Pid::from_raw(-1), signal);
             let _ = kill(Pid::from_raw(-1), Signal::SIGCONT);
             let until = self.now() + LAST;
-            while self.now() < until {
+            loop {
                 self.collect();
+                // Looked at before the clock: we may have had no time ourselves.
                 if waitpid(None, Some(WaitPidFlag::WNOHANG)) == Err(Errno::ECHILD) {
                     return killed;
+                }
+                if until <= self.now() {
+                    break;
                 }
                 self.wait(Some(until));
             }

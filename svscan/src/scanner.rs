@@ -131,9 +131,13 @@ impl Scanner {
             Some(left) => EpollTimeout::try_from(left + 1).unwrap_or(EpollTimeout::MAX),
         };
         let mut events = [EpollEvent::empty(); 64];
-        // Interrupted or not: the loop looks at everything anyway.
-        let heard = self.ears.wait(&mut events, timeout).unwrap_or(0);
+        let heard = self.ears.wait(&mut events, timeout);
         let now = self.now();
+        // Interrupted by a signal, which is looked at before a deadline that may have come meanwhile.
+        let heard = heard.unwrap_or_else(|_| {
+            self.take_signals(now);
+            0
+        });
         for event in &events[..heard] {
             match event.data() {
                 SIGNALS => self.take_signals(now),
