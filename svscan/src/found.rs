@@ -124,7 +124,10 @@ fn sight(pid: i32) -> io::Result<Sight> {
         _ if !ours => Sight::Stranger,
         _ if is_svscan && looks.unborn && orphan() => Sight::Unborn,
         Err(e) if !is_svscan && e.kind() == ErrorKind::UnexpectedEof => Sight::Unborn,
-        Ok(Some(errand)) if !is_svscan => Sight::Left((errand.service, part_of(errand)), who),
+        // What a supervise has just forked looks like it in all else.
+        Ok(Some(errand)) if !is_svscan && !looks.unborn => {
+            Sight::Left((errand.service, part_of(errand)), who)
+        }
         _ => Sight::Stranger,
     };
     // All that was of one process, and it lives.

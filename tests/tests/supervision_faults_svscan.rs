@@ -1,6 +1,8 @@
 //! kill -9 of svscan, alone and with others: the next one takes over, and what is in the log pipe stays.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -302,6 +304,26 @@ fn switches(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let figure = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     figure.unwrap().trim().parse().unwrap()
+}
+
+/// A child between fork and exec has the name and the environment of the supervise that has forked it.
+#[test]
+fn fault_svscan_killed_while_a_supervise_forks_its_child_is_not_taken_for_it() {
+    let sandbox = Sandbox::new();
+    let service = Service::sleeper(&sandbox, "scan/s");
+    let meta = fs::metadata(service.path("")).unwrap();
+    let program = sandbox.executable("supervise", fs::read("/bin/sh").unwrap());
+    mkfifo(&sandbox.path("never"), Mode::from_bits_truncate(0o600)).unwrap();
+    let script = "( exec 3<>never; : >forked; read -r word <&3 ) & wait";
+    let mut command = sandbox.command(&program, &["-c", script]);
+    command.env("SVSCAN", format!("{}:{}", meta.dev(), meta.ino()));
+    let supervise = sandbox.spawn(command);
+    sandbox.wait_until("it has forked", || sandbox.has("forked"));
+    let _svscan = svscan(&sandbox);
+    has_scanned(&sandbox, "marker");
+    assert!(!service.is_supervised(), "one is there");
+    kill(&sandbox, supervise.pid());
+    service.wait_until_up();
 }
 
 /// What looks like a supervise may be anybody's: its word is taken only where it is of svscan's user in each respect.
