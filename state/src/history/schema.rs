@@ -3,7 +3,7 @@
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The version of the schema (`PRAGMA user_version`).
 const VERSION: i64 = 1;
@@ -54,14 +54,12 @@ pub fn open(file: &Path) -> rusqlite::Result<Connection> {
 
 /// Puts it in WAL mode. Of two that do so at once SQLite tells one that it is locked, and does not wait as it was told.
 fn write_ahead(db: &Connection) -> rusqlite::Result<()> {
-    const MOMENT: Duration = Duration::from_millis(10);
-    let mut left = PATIENCE.as_millis() / MOMENT.as_millis();
+    let end = Instant::now() + PATIENCE;
     loop {
         match db.pragma_update(None, "journal_mode", "WAL") {
-            Err(e) if is_locked(&e) && left > 0 => thread::sleep(MOMENT),
+            Err(e) if is_locked(&e) && Instant::now() < end => thread::sleep(PATIENCE / 200),
             done => return done,
         }
-        left -= 1;
     }
 }
 
