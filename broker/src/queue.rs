@@ -36,6 +36,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether there is a copy in memory.
+    pub fn is_here(&self) -> bool {
+        matches!(self.content, Content::Here(_))
+    }
+
     /// Gives up the copy in memory where one is on disk, given the last batch that is.
     pub fn page_out(&mut self, stored: u64) {
         if self.batch.is_some_and(|batch| batch <= stored) {

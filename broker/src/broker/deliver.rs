@@ -209,7 +209,9 @@ impl Broker {
             None => self.drop_entries(&[entry]),
             Some((queue, consumer)) => {
                 if let Ok(channel) = self.channel(id, number) {
-                    channel.unacked.insert(channel.last_tag, Unacked { queue, consumer, entry });
+                    let tag = channel.last_tag;
+                    channel.unacked.insert(tag, Unacked { queue, consumer, entry });
+                    self.consider_leaving_in_hand(id, number, tag);
                 }
             }
         }

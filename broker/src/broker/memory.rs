@@ -2,7 +2,7 @@
 //! be in memory is more than [`ALARM`], who publishes has to wait.
 
 use super::Broker;
-use crate::queue::ConnectionId;
+use crate::queue::{ConnectionId, Entry};
 use amq_protocol::protocol::{AMQPClass, connection};
 
 /// Bytes of content kept in memory although they are on disk.
@@ -10,23 +10,58 @@ const RESIDENT: usize = 64 << 20;
 /// Bytes of content above which publishers wait; the largest message still fits.
 const ALARM: usize = 256 << 20;
 
+/// A message that gives up its copy in memory when the batch is on disk, if it is still there.
+pub(super) struct Leaving {
+    batch: u64,
+    place: Place,
+}
+
+/// Where such a message was last seen.
+enum Place {
+    /// Waiting in a queue, by its id.
+    Ready(String, String, u64),
+    /// In the hands of a consumer, by the tag of its delivery on that channel.
+    Owed(ConnectionId, u16, u64),
+}
+
 impl Broker {
     /// A message that waits in a queue, and is more than should be in memory, leaves it when it is on disk.
     pub(super) fn consider_leaving(&mut self, vhost: &str, name: &str, id: u64) {
         if self.weight.bytes() > RESIDENT {
-            self.leaving_memory.push_back((self.batch + 1, vhost.into(), name.into(), id));
+            let place = Place::Ready(vhost.into(), name.into(), id);
+            self.leaving_memory.push_back(Leaving { batch: self.batch + 1, place });
         }
     }
 
-    /// Messages that are on disk now leave the memory, if they are still in their queues.
+    /// The same for one that was just delivered and is to be acknowledged: who has taken more than fits may have to publish
+    /// before they acknowledge.
+    pub(super) fn consider_leaving_in_hand(&mut self, id: ConnectionId, number: u16, tag: u64) {
+        let batch = self.owed(id, number, tag).filter(|entry| entry.is_here()).and_then(|entry| entry.batch);
+        if let Some(batch) = batch.filter(|_| self.weight.bytes() > RESIDENT) {
+            self.leaving_memory.push_back(Leaving { batch, place: Place::Owed(id, number, tag) });
+            self.leave_memory();
+        }
+    }
+
+    /// Messages that are on disk now leave the memory, if they are still where they were.
     pub(super) fn leave_memory(&mut self) {
-        while self.leaving_memory.front().is_some_and(|(batch, ..)| *batch <= self.stored) {
-            let Some((_, vhost, name, id)) = self.leaving_memory.pop_front() else { return };
-            let stored = self.stored;
-            if let Some(entry) = self.queue_mut(&vhost, &name).and_then(|queue| queue.find(id)) {
+        let stored = self.stored;
+        while self.leaving_memory.front().is_some_and(|leaving| leaving.batch <= stored) {
+            let Some(Leaving { place, .. }) = self.leaving_memory.pop_front() else { return };
+            let entry = match place {
+                Place::Ready(vhost, name, id) => {
+                    self.queue_mut(&vhost, &name).and_then(|queue| queue.find(id))
+                }
+                Place::Owed(id, number, tag) => self.owed(id, number, tag),
+            };
+            if let Some(entry) = entry {
                 entry.page_out(stored);
             }
         }
+    }
+
+    fn owed(&mut self, id: ConnectionId, number: u16, tag: u64) -> Option<&mut Entry> {
+        self.channel(id, number).ok()?.unacked.get_mut(&tag).map(|unacked| &mut unacked.entry)
     }
 
     /// Looks whether publishers have to wait, and tells them when that has changed. True = it has.

@@ -35,6 +35,7 @@ use crate::queue::{ConnectionId, Content, Entry, Moment, Queue};
 use crate::store::{Change, Contents};
 use amq_protocol::protocol::{AMQPClass, access, confirm};
 use channel::Channel;
+use memory::Leaving;
 use names::Names;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -71,8 +72,8 @@ pub struct Broker {
     batch: u64,
     stored: u64,
     unconfirmed: VecDeque<(u64, ConnectionId, u16, u64)>,
-    /// Messages that give up their copy in memory when they are on disk: batch, vhost, queue, id.
-    leaving_memory: VecDeque<(u64, String, String, u64)>,
+    /// Messages that give up their copy in memory when they are on disk.
+    leaving_memory: VecDeque<Leaving>,
     blocked: bool,
     ticking: bool,
     changes: Vec<Change>,

@@ -126,7 +126,7 @@ impl Bench {
 }
 
 fn in_memory(entries: &VecDeque<Entry>) -> usize {
-    entries.iter().filter(|entry| matches!(entry.content, Content::Here(_))).count()
+    entries.iter().filter(|entry| entry.is_here()).count()
 }
 
 #[test]
@@ -148,6 +148,28 @@ fn what_is_on_disk_and_too_much_for_the_memory_is_on_disk_only_and_comes_back_in
     bench.store(usize::MAX);
     assert!(bench.disk.0.borrow().is_empty());
     assert_eq!(bench.broker.weight.bytes(), 0);
+}
+
+/// Who has to publish before they acknowledge would wait for ever.
+#[test]
+fn what_consumers_have_in_hand_keeps_no_publisher_waiting_when_it_is_on_disk() {
+    let mut bench = Bench::new();
+    bench.declare("q", true);
+    bench.consume(ME, "q", "t");
+    let body = |n: u8| vec![n; 8 << 20];
+    for n in 0..40 {
+        bench.publish(OTHER, "q", &body(n));
+        assert_eq!(bench.delivered(ME), [body(n)]);
+        bench.broker.sent(ME, bench.now);
+        bench.store(usize::MAX);
+    }
+    let kept = bench.broker.weight.bytes() >> 20;
+    assert!((56..=64).contains(&kept) && !bench.broker.is_blocked(), "{kept} of 320 MiB");
+    bench.broker.close(ME, bench.now);
+    for n in 0..40 {
+        bench.get(OTHER, "q");
+        assert_eq!(bench.delivered(OTHER), [body(n)], "message {n} is back in its place");
+    }
 }
 
 #[test]
