@@ -69,8 +69,7 @@ impl Writer {
         let tray: Arc<Tray> = Arc::default();
         let file = state.join(super::FILE);
         let keep = Micros::try_from(keep.as_micros()).unwrap_or(Micros::MAX);
-        let desk =
-            Desk { file, keep, say, db: None, batch: vec![], failing: None, again: None, pruned: None };
+        let desk = Desk::new(file, keep, say);
         let inbox = Arc::clone(&tray);
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || desk.work(&inbox))?;
         Ok(Self { tray, thread: Some(thread), dropped: 0 })
@@ -111,6 +110,8 @@ struct Desk {
     keep: Micros,
     say: Say,
     db: Option<(Connection, Option<(u64, u64)>)>,
+    /// Which file was tried last.
+    tried: Option<(u64, u64)>,
     batch: Vec<Row>,
     /// Since when, and what was said about it.
     failing: Option<(Instant, String)>,
@@ -119,6 +120,20 @@ struct Desk {
 }
 
 impl Desk {
+    fn new(file: PathBuf, keep: Micros, say: Say) -> Self {
+        Self {
+            file,
+            keep,
+            say,
+            db: None,
+            tried: None,
+            batch: vec![],
+            failing: None,
+            again: None,
+            pruned: None,
+        }
+    }
+
     fn work(mut self, tray: &Tray) {
         while self.collect(tray) {
             if self.again.is_none_or(|at| at <= Instant::now()) {
@@ -170,8 +185,9 @@ impl Desk {
     }
 
     fn try_write(&mut self) -> rusqlite::Result<()> {
+        self.tried = identity_of(&self.file);
         // Somebody may have moved the file away: what is written into it then nobody would see.
-        if self.db.as_ref().is_some_and(|(_, identity)| *identity != identity_of(&self.file)) {
+        if self.db.as_ref().is_some_and(|(_, identity)| *identity != self.tried) {
             self.db = None;
         }
         if self.db.is_none() {
@@ -190,7 +206,7 @@ impl Desk {
         Ok(())
     }
 
-    /// True = the file was moved aside, and it is to be tried again at once.
+    /// True = the file was moved aside, by us or by another process, and it is to be tried again at once.
     fn failed(&mut self, e: &rusqlite::Error) -> bool {
         // What is no file at all SQLite cannot open, and it says no more than that.
         let damaged = is_damaged(e) || fs::metadata(&self.file).is_ok_and(|meta| !meta.is_file());
@@ -214,7 +230,8 @@ impl Desk {
         self.again = Some(Instant::now() + AGAIN);
         self.db = None;
         (damaged || (locked && since.elapsed() > LOCKED))
-            && self.move_aside(if damaged { "damaged" } else { "locked" })
+            && (self.tried != identity_of(&self.file)
+                || self.move_aside(if damaged { "damaged" } else { "locked" }))
     }
 
     fn move_aside(&mut self, why: &str) -> bool {

@@ -120,6 +120,27 @@ fn a_damaged_file_is_moved_aside_and_said_and_the_rows_are_kept() {
 }
 
 #[test]
+fn a_damaged_file_that_several_find_is_moved_aside_once() {
+    let state = tempfile::tempdir().unwrap();
+    let file = state.path().join("history.db");
+    fs::write(&file, "no database, but long enough to be taken for one by its header alone ".repeat(9))
+        .unwrap();
+    let keep = KEEP.as_micros() as i64;
+    let desk = |n| {
+        let mut desk = Desk::new(file.clone(), keep, Box::new(|_| ()));
+        desk.batch.push(row(n));
+        let trouble = desk.try_write().unwrap_err();
+        (desk, trouble)
+    };
+    let mut both = [desk(1), desk(2)];
+    for (desk, trouble) in &mut both {
+        assert!(desk.failed(trouble), "it is tried again");
+        desk.try_write().unwrap();
+    }
+    assert_eq!(count(state.path()), 2, "both rows are in the new file");
+}
+
+#[test]
 fn a_folder_in_its_place_is_moved_aside_and_said() {
     let state = tempfile::tempdir().unwrap();
     fs::create_dir_all(state.path().join("history.db/kept")).unwrap();
