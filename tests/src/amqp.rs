@@ -11,6 +11,8 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
+/// How long a connection may take to close.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Where participants answer.
 pub const REPLIES: &str = "ruote_workitems";
 
@@ -201,9 +203,9 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // The broker may be gone. lapin 4.12 once closed its socket in order and never said so to who waited for it.
+        // The broker may be gone. lapin 4.12 at times closes its socket in order and never says so to who waits for it.
         let closed = self.connection.close(200, "done".into());
-        let _ = self.runtime.block_on(async { tokio::time::timeout(DEADLINE, closed).await });
+        let _ = self.runtime.block_on(async { tokio::time::timeout(FAREWELL, closed).await });
     }
 }
 
