@@ -9,8 +9,8 @@ use crate::moment::Micros;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// A workitem that a process handled before it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +28,6 @@ pub struct Handled {
     /// The reply; empty where none was wanted.
     pub reply: Vec<u8>,
 }
-
-/// So long may pass between the making of a file and its first record, also on a machine on its knees.
-const NEW: Duration = Duration::from_secs(60);
 
 /// Files, each locked for us, and what they tell of their processes.
 pub struct Orphans {
@@ -87,19 +84,18 @@ impl Orphans {
 fn orphan(path: &Path) -> Option<File> {
     let file = File::open(path).ok()?;
     // A child that a handler forked may still hold the lock of an owner that is gone.
-    let ended = file.try_lock().is_ok() || owner(&file).is_some_and(|owner| owner.is_gone());
-    if ended && is_new(&file) {
-        // By a word, as a child that is just being forked has the descriptor as well.
-        let _ = file.unlock();
+    if file.try_lock().is_err() && !owner(&file)?.is_gone() {
         return None;
     }
-    ended.then_some(file)
-}
-
-/// Whether its owner, which has just made it, may be about to lock it and to write who it is.
-fn is_new(file: &File) -> bool {
-    let Ok(meta) = file.metadata() else { return false };
-    meta.len() == 0 && meta.modified().is_ok_and(|made| made.elapsed().is_ok_and(|age| age < NEW))
+    let meta = file.metadata().ok().filter(|meta| meta.nlink() > 0)?;
+    if meta.len() > 0 {
+        return Some(file);
+    }
+    // Ours is the lock, as it names no owner. Whoever has just made it makes another (`Segment::create`).
+    let _ = fs::remove_file(path);
+    // By a word, as a child that is just being forked has the descriptor as well.
+    let _ = file.unlock();
+    None
 }
 
 fn owner(file: &File) -> Option<Process> {

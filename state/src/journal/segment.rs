@@ -4,7 +4,7 @@ use super::record::{FRAME, Record, frame, parse};
 use crate::machine_id::Process;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// A file that this process appends to. Locked as long as it is open.
@@ -30,10 +30,15 @@ pub struct Place {
 impl Segment {
     /// A new file, locked, that begins with its owner.
     pub fn create(path: PathBuf, owner: &Process, sync: bool) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        let file = loop {
+            let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+            file.lock()?;
+            // Another instance that met it before the lock has removed it as nobody's.
+            if file.metadata()?.nlink() > 0 {
+                break file;
+            }
+        };
         let mut segment = Self { file, path, end: 0, begin: 0, sync };
-        // Another instance may have it for the moment in which it sees that this is nobody's yet.
-        segment.file.lock()?;
         let made =
             segment.append(&Record::Header(owner.clone()), &mut vec![]).and_then(|_| segment.sync_folder());
         if let Err(e) = made {

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 fn taken(n: u8, body: &[u8]) -> Taken<'_> {
     let (time, digest) = (moment::now(), [n; 32]);
@@ -169,7 +169,7 @@ fn what_was_not_begun_is_known_where_a_new_file_could_be_made_only_later() {
     first.passed([1; 32]).unwrap();
     first.passed([2; 32]).unwrap();
     let in_the_way = first.dir.join(format!("{}.{:06}", first.name, first.number));
-    fs::write(&in_the_way, "").unwrap();
+    fs::write(&in_the_way, "x").unwrap();
     assert!(first.start_over().is_err());
     fs::remove_file(in_the_way).unwrap();
     first.acked([2; 32]).unwrap();
@@ -263,24 +263,43 @@ fn the_file_of_a_process_that_lives_is_read_and_not_taken_over() {
 }
 
 #[test]
-fn a_file_that_another_instance_is_just_making_is_left_to_it() {
+fn a_file_that_is_just_being_made_is_taken_over_by_nobody_and_made_again() {
     let state = tempfile::tempdir().unwrap();
-    let mut early = Journal::new(state.path(), false);
-    early.ready().unwrap();
-    // Made, and neither locked nor written yet.
+    fs::create_dir(state.path().join("journal")).unwrap();
+    // Made, and neither locked nor written yet: by one that was killed there, or by one that goes on.
     let path = state.path().join("journal").join("20010909T014640.000000-1.0");
     let made = File::options().write(true).create_new(true).open(&path).unwrap();
     let mut late = Journal::new(state.path(), false);
     late.ready().unwrap();
     made.try_lock().unwrap();
-    assert_eq!(made.metadata().unwrap().len(), 0);
-    drop(made);
-    // Whoever made it so long ago does not come back.
-    let file = File::options().write(true).open(&path).unwrap();
-    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
-    let mut latest = Journal::new(state.path(), false);
-    latest.ready().unwrap();
-    assert!(file.try_lock().is_err(), "it is taken over");
+    assert_eq!(made.metadata().unwrap().nlink(), 0, "whoever made it sees that it is gone");
+    late.close();
+    assert_eq!(files(state.path()), Vec::<PathBuf>::new(), "nothing live, no file");
+}
+
+#[test]
+fn instances_that_start_at_the_same_moment_each_have_a_file_of_their_own() {
+    let state = tempfile::tempdir().unwrap();
+    let (folder, own) = (state.path().join("journal"), Process::own());
+    fs::create_dir(&folder).unwrap();
+    std::thread::scope(|scope| {
+        for instance in 0..4 {
+            let (folder, own) = (&folder, &own);
+            scope.spawn(move || {
+                for number in 0..500 {
+                    let path = folder.join(format!("20010909T014640.000000-{instance}.{number}"));
+                    let segment = Segment::create(path.clone(), own, false).unwrap();
+                    let orphans = Orphans::read(folder).unwrap().files;
+                    assert!(orphans.is_empty(), "all live: {orphans:?}");
+                    assert!(
+                        segment::scan(&File::open(&path).unwrap(), 0, |_, _| {}).unwrap() > 0,
+                        "whole, and there"
+                    );
+                    fs::remove_file(segment.path()).unwrap();
+                }
+            });
+        }
+    });
 }
 
 #[test]
