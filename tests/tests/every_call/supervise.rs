@@ -76,6 +76,7 @@ impl Scene<'_> {
         sandbox.wait_for(&what, || {
             if self.second.is_none() && self.first.was_killed() {
                 self.take_over();
+                self.settle();
                 if let Some(option) = self.asked {
                     self.send(option);
                 }
@@ -127,6 +128,16 @@ impl Scene<'_> {
         }
     }
 
+    /// Waits until the second has gone on to an end: a run that is told to end before it has noted itself would
+    /// not be seen, its `./finish` would.
+    fn settle(&mut self) {
+        let sandbox = self.sandbox;
+        sandbox.wait_until("what was begun is up, down or over", || {
+            let ended = self.second.as_mut().is_some_and(|second| !second.runs());
+            ended || self.up().is_some() || self.down(Want::Down).is_some()
+        });
+    }
+
     fn supervise(&self) -> Running {
         let mut supervise = self.sandbox.start("supervise", &["s"]);
         self.sandbox.wait_until("another supervise runs", || {
@@ -153,7 +164,7 @@ impl Scene<'_> {
         if self.sandbox.has("s/finish") {
             assert!(
                 !doubled("./run") && !doubled("./finish"),
-                "one cleans up after each run, once:\n{order}"
+                "one cleans up after each run, once ({end:?}):\n{order}"
             );
         }
         let err = self.first.process.err();
