@@ -1,4 +1,4 @@
-//! service.toml: any text is settings, or refused with a line for each mistake; what is read reaches supervise as it is.
+//! service.toml: any bytes are settings, or refused with a line for each mistake; what is read reaches supervise as it is.
 #![no_main]
 
 // service-config is a program; its readers are taken as they stand.
@@ -11,7 +11,7 @@ mod toml_file;
 use libfuzzer_sys::fuzz_target;
 use servicedir::policy::Policy;
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|text: &[u8]| {
     let (mut policy, mut troubles) = (Policy::default(), vec![]);
     toml_file::read(text, &mut policy, &mut troubles);
     for trouble in &troubles {

@@ -189,7 +189,8 @@ pub fn command(value: &Value) -> Option<Vec<String>> {
     let words: Option<Vec<String>> =
         value.as_array()?.iter().map(|word| Some(word.as_str()?.to_owned())).collect();
     let mut words = words?;
-    if words.iter().any(|word| word.contains(['\n', '\r', '\0'])) {
+    let nameless = words.first().is_some_and(String::is_empty);
+    if nameless || words.iter().any(|word| word.contains(['\n', '\r', '\0'])) {
         return None;
     }
     if let Some(program) = words.first_mut()

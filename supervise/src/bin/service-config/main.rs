@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 fn read(troubles: &mut Vec<String>) -> Policy {
     let mut policy = Policy::default();
     s6::read(&mut policy, troubles);
-    let own_command = match std::fs::read_to_string(names::SERVICE_TOML) {
+    let own_command = match std::fs::read(names::SERVICE_TOML) {
         Ok(text) => toml_file::read(&text, &mut policy, troubles),
         Err(e) if e.kind() == io::ErrorKind::NotFound => false,
         Err(e) => {

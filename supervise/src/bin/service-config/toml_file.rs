@@ -7,7 +7,15 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value};
 
 /// Reads the text into `policy`; complaints are added to `troubles`. Returns whether it has a notify command.
-pub fn read(text: &str, policy: &mut Policy, troubles: &mut Vec<String>) -> bool {
+pub fn read(bytes: &[u8], policy: &mut Policy, troubles: &mut Vec<String>) -> bool {
+    let text = match str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(e) => {
+            let line = bytes[..e.valid_up_to()].split(|byte| *byte == b'\n').count();
+            troubles.push(format!("{SERVICE_TOML}:{line}: is not UTF-8"));
+            return false;
+        }
+    };
     let table = match DeTable::parse(text) {
         Ok(table) => table,
         Err(e) => {
@@ -82,7 +90,7 @@ impl Reader<'_> {
         let near = known().map(|known| (strsim::damerau_levenshtein(&known, name), known)).min();
         let hint = near.filter(|(distance, _)| *distance <= 3 && *distance < name.len());
         let hint = hint.map_or_else(String::new, |(_, near)| format!(" (did you mean \"{near}\"?)"));
-        self.complain(at, &format!("unknown key \"{name}\"{hint}"));
+        self.complain(at, &format!("unknown key \"{}\"{hint}", name.escape_debug()));
     }
 
     fn complain(&mut self, at: usize, what: &str) {
@@ -133,7 +141,7 @@ mod tests {
 
     fn troubles(text: &str) -> Vec<String> {
         let mut troubles = vec![];
-        read(text, &mut Policy::default(), &mut troubles);
+        read(text.as_bytes(), &mut Policy::default(), &mut troubles);
         troubles
     }
 
@@ -161,7 +169,7 @@ mod tests {
             [notify]
             command = ["/bin/mail", "root"]"#;
         let (mut policy, mut troubles) = (Policy::default(), vec![]);
-        assert!(read(text, &mut policy, &mut troubles));
+        assert!(read(text.as_bytes(), &mut policy, &mut troubles));
         assert_eq!(troubles, [""; 0]);
         assert_eq!(
             (policy.ready, policy.stop.signal, policy.stop.group),
@@ -225,10 +233,22 @@ mod tests {
                 "[notify]\ncommand = \"mail\"",
                 "service.toml:2: notify.command takes a list of texts: a program and its arguments, not \"mail\"",
             ),
+            (
+                "[notify]\ncommand = [\"\"]",
+                "service.toml:2: notify.command takes a list of texts: a program and its arguments, not this list",
+            ),
+            ("\"red\\ny\" = 1", "service.toml:1: unknown key \"red\\ny\" (did you mean \"ready\"?)"),
             ("[stop", "service.toml:1: unclosed table, expected `]`"),
         ] {
             assert_eq!(troubles(text), [says], "{text}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_named_with_their_line() {
+        let mut troubles = vec![];
+        read(b"[stop]\n# caf\xe9\n", &mut Policy::default(), &mut troubles);
+        assert_eq!(troubles, ["service.toml:2: is not UTF-8"]);
     }
 
     #[test]
@@ -239,7 +259,7 @@ mod tests {
     #[test]
     fn the_first_wait_is_the_longest_where_none_is_said() {
         let mut policy = Policy::default();
-        read("[backoff]\nfirst = \"5s\"", &mut policy, &mut vec![]);
+        read(b"[backoff]\nfirst = \"5s\"", &mut policy, &mut vec![]);
         assert_eq!(policy.backoff.max, Duration::from_secs(5));
     }
 }
