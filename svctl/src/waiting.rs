@@ -86,7 +86,8 @@ impl From<&Status> for Seen {
         let more = status.more.as_ref();
         Self {
             up: status.pid.is_some(),
-            ready: more.is_some_and(|more| more.ready.is_some()),
+            // daemontools' supervise does not say: there is no more to be waited for.
+            ready: more.is_none_or(|more| more.ready.is_some()),
             at_rest: more.is_none_or(|more| more.script.is_none()),
             failed: more.is_some_and(|more| more.state == State::Failed),
             life: (status.pid, more.and_then(|more| more.identity).filter(|_| status.pid.is_some())),

@@ -35,6 +35,21 @@ fn our_svc_svstat_and_svok_work_their_supervise() {
     control_works(Programs::theirs(), Programs::ours());
 }
 
+/// "`svc -wu|-wU|-wd|-wD|-wr [-T ms]` waits": also for their supervise, which does not say when a service is ready.
+#[test]
+fn our_svc_waits_for_their_supervise() {
+    let sandbox = Sandbox::with(Programs::theirs());
+    let service = Service::sleeper(&sandbox, "s");
+    let mut supervise = service.supervise();
+    service.wait_until_up();
+    let svc = Programs::ours().path("svc");
+    for options in [["-wu", "-u"], ["-wU", "-u"], ["-wr", "-k"], ["-wd", "-d"], ["-wD", "-dx"]] {
+        let done = sandbox.run(&svc, &[&options[..], &["-T", "300000", "s"]].concat());
+        assert_eq!(done.told(), (0, "", ""), "{options:?}");
+    }
+    assert_eq!(supervise.finish().told(), (0, "", ""));
+}
+
 #[test]
 fn their_svc_svstat_and_svok_work_our_supervise() {
     control_works(Programs::ours(), Programs::theirs());
