@@ -64,7 +64,7 @@ pub fn run(args: &author::New, json: bool) -> Outcome {
     say!("  skynet enable {shown}");
     if json {
         let files: Vec<_> = template.iter().map(|(path, _, _)| path.replace(IN_PATHS, name)).collect();
-        say::json(&json!({ "name": name, "folder": dir, "files": files }))
+        say::json(&json!({ "name": name, "folder": dir.to_string_lossy(), "files": files }))
             .map_err(cannot("write", "the result"))?;
     }
     Ok(0)

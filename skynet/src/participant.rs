@@ -115,6 +115,12 @@ impl Participant {
             check_run(&dir.join(names::LOG).join(names::RUN))?;
         }
         let loaded = settings(tree, &dir)?;
+        if loaded.is_some() && dir.to_str().is_none() {
+            return Err(Trouble::Failed(format!(
+                "cannot run {}: its path is no UTF-8, and exo takes no other (give the folder another name)",
+                dir.display()
+            )));
+        }
         let instances = loaded.as_ref().map_or(1, |(settings, _)| settings.instances);
         let warnings = loaded.map_or_else(Vec::new, |(_, warnings)| warnings);
         Ok(Self { name, dir, instances, only: None, warnings })

@@ -20,19 +20,19 @@ impl Tree {
     /// root has none.
     ///
     /// # Errors
-    /// When neither variable says where a home could be.
+    /// When neither variable says where a home could be, or it is no path for one.
     pub fn choose(system: bool) -> Result<Self, Trouble> {
         if system {
             return Ok(Self { home: None });
         }
         if let Some(home) = std::env::var_os("SKYNET_HOME").filter(|home| !home.is_empty()) {
             let home = std::path::absolute(home).map_err(cannot("resolve", "$SKYNET_HOME"))?;
-            return Ok(Self { home: Some(home) });
+            return Self::in_home(home);
         }
         let usual = usual_home()?;
         let is_home = ["boss.conf", "service", "run"].iter().any(|name| usual.join(name).exists());
         let system = nix::unistd::geteuid().is_root() && !is_home;
-        Ok(Self { home: (!system).then_some(usual) })
+        if system { Ok(Self { home: None }) } else { Self::in_home(usual) }
     }
 
     /// The home that is meant, also where there is none yet.
@@ -45,7 +45,19 @@ impl Tree {
             return Err(Trouble::Usage(line.to_owned()));
         }
         let tree = Self::choose(false)?;
-        Ok(if tree.home.is_some() { tree } else { Self { home: Some(usual_home()?) } })
+        if tree.home.is_some() { Ok(tree) } else { Self::in_home(usual_home()?) }
+    }
+
+    /// Paths in settings and in JSON are text.
+    fn in_home(home: PathBuf) -> Result<Self, Trouble> {
+        if home.to_str().is_none() {
+            let line = format!(
+                "{} cannot be a home: its path is no UTF-8 (choose another with SKYNET_HOME)",
+                home.display()
+            );
+            return Err(Trouble::Usage(line));
+        }
+        Ok(Self { home: Some(home) })
     }
 
     /// The home in this folder.

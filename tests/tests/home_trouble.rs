@@ -6,8 +6,10 @@ mod home;
 use home::terminal::OnTerminal;
 use home::{Home, assert_one_line, bin, finish, wait_until};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -261,6 +263,34 @@ fn a_home_that_is_no_folder_and_half_settings_of_the_broker_get_one_line() {
     }
     fs::remove_file(&toml).unwrap();
     home.good(&["local", "up", "--broker", "embedded"]);
+}
+
+/// A path that is no UTF-8 can stand in no settings and in no JSON: it is refused where it would be begun with.
+#[test]
+fn a_path_that_is_no_utf8_gets_one_line() {
+    let home = Home::new();
+    let odd = home.folder.path().join(OsStr::from_bytes(b"x\xffy"));
+    for words in
+        [&["local", "up"][..], &["local", "up", "--json"], &["local", "status", "--json"], &["status"], &["send", "q"]]
+    {
+        let done = finish(home.command(words).env("SKYNET_HOME", &odd).spawn().unwrap());
+        assert_one_line(&done, 100, "x\u{fffd}y cannot be a home: its path is no UTF-8");
+    }
+    assert!(!odd.exists(), "nothing was made");
+
+    fs::create_dir(&odd).unwrap();
+    let new = finish(home.command(&["new", "sizer", "--json"]).arg(&odd).spawn().unwrap());
+    let told: Value = serde_json::from_str(&new.out).unwrap();
+    assert!(told["folder"].as_str().unwrap().ends_with("x\u{fffd}y/sizer"), "{new:?}");
+    for verb in ["enable", "start", "test", "run"] {
+        let done = finish(home.command(&[verb]).arg(odd.join("sizer")).spawn().unwrap());
+        assert!(done.code != Some(0) && done.code != Some(101), "{verb}: {done:?}");
+        let done = finish(home.command(&[verb, "./sizer"]).current_dir(&odd).spawn().unwrap());
+        assert_one_line(&done, 1, "x\u{fffd}y/sizer: its path is no UTF-8");
+    }
+    let mut set = home.command(&["config", "./sizer", "set", "grace", "3s", "--json"]);
+    let set = finish(set.current_dir(&odd).spawn().unwrap());
+    assert!(set.code == Some(0) && serde_json::from_str::<Value>(&set.out).is_ok(), "{set:?}");
 }
 
 /// What cannot be read of a process keeps nobody from seeing the rest.

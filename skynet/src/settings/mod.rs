@@ -60,7 +60,7 @@ fn change_file(tree: &Tree, file: &Path, participant: Option<&Path>, change: &Ch
         say!("{}", what_next(tree, participant, change)?);
     }
     if json {
-        let result = json!({ "file": file, "key": key, "changed": changed });
+        let result = json!({ "file": file.to_string_lossy(), "key": key, "changed": changed });
         say::json(&result).map_err(cannot("write", "the result"))?;
     }
     Ok(0)
