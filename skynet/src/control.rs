@@ -6,6 +6,8 @@ use crate::enable::{self, AtBoot, GONE};
 use crate::glob;
 use crate::interrupt::goes_on;
 use crate::listening;
+use crate::local::broker;
+use crate::name::BROKER;
 use crate::participant::{self, Participant};
 use crate::queues;
 use crate::say::say;
@@ -123,6 +125,9 @@ fn what_stays(tree: &Tree, name: &str, source: Option<&Path>) {
         if place.exists() {
             say!("  its {what:<8} {}", place.display());
         }
+    }
+    if name == BROKER {
+        say!("  its {:<8} {} (again: skynet local up)", "store", broker::folder(tree).display());
     }
 }
 

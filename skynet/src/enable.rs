@@ -25,7 +25,7 @@ const LINKED: [&str; 5] = [names::RUN, names::START, names::FINISH, names::STOP,
 
 /// In the name of a service directory that is not yet one, or no longer: between the service's and the pid of the
 /// command that makes it or takes it away.
-const NEW: &str = ".new-";
+pub const NEW: &str = ".new-";
 /// See [`NEW`].
 pub const GONE: &str = ".gone-";
 

@@ -97,6 +97,28 @@ fn local_down_leaves_no_process_and_may_be_called_twice() {
     wait_until("the enabled service is up again", || home.skynet(&["status", "sleeper"]).code == Some(0));
 }
 
+/// Who removes the broker is told how it comes back, and `local up` brings it, with what it has kept.
+#[test]
+fn a_broker_that_was_stopped_or_removed_comes_back_by_local_up() {
+    let home = Home::new();
+    home.good(&["local", "up"]);
+    let broker_listens = || home.skynet(&["queues"]).code == Some(0);
+    for verb in ["stop", "remove"] {
+        let done = home.good(&[verb, "skynet-broker"]);
+        assert_eq!(done.contains("(again: skynet local up)"), verb == "remove", "{done}");
+        let status = home.skynet(&["local", "status"]);
+        let said = status.out.lines().any(|line| {
+            line.trim_start().starts_with("broker") && line.ends_with("(skynet local up starts it)")
+        });
+        assert!(status.code == Some(3) && said && !broker_listens(), "{status:?}");
+        assert!(home.good(&["local", "up"]).contains("is up already"));
+        assert!(broker_listens(), "{verb}");
+        home.good(&["local", "status"]);
+    }
+    let left = fs::read_dir(home.path("service")).unwrap().flatten().map(|entry| entry.file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["skynet-broker"]);
+}
+
 /// "`local up` when the port is taken": one clear line and the right exit code.
 #[test]
 fn a_port_that_is_taken_gets_one_line_that_names_it_and_nothing_is_started() {

@@ -4,6 +4,7 @@
 //! `boss.conf` names another broker, the home uses that one and the embedded broker is not started.
 
 use crate::brokers;
+use crate::enable::NEW;
 use crate::name::BROKER;
 use crate::settings::change;
 use crate::tree::Tree;
@@ -225,10 +226,19 @@ pub fn make_service(tree: &Tree, broker: &Broker) -> Result<(), Trouble> {
         Broker::Embedded(_) => {
             let run = "#!/bin/sh\nexec 2>&1\nexec skynet-broker \"$SKYNET_HOME/broker\"\n";
             let log = "#!/bin/sh\nexec multilog t s1000000 n10 \"$SKYNET_HOME/log/skynet-broker\"\n";
-            fs::create_dir_all(dir.join("log")).map_err(cannot("make", dir.display()))?;
-            // The logger's first: a service without its logger's run would start before it.
-            put(&dir.join("log/run"), log, 0o755)?;
-            put(&dir.join("run"), run, 0o755)
+            let fill = |dir: &Path| {
+                fs::create_dir_all(dir.join("log")).map_err(cannot("make", dir.display()))?;
+                // The logger's first: a service without its logger's run would start before it.
+                put(&dir.join("log/run"), log, 0o755)?;
+                put(&dir.join("run"), run, 0o755)
+            };
+            if dir.exists() {
+                return fill(&dir);
+            }
+            // A svscan that runs is not to see half of it.
+            let fresh = tree.scan_dir().join(format!(".{BROKER}{NEW}{}", std::process::id()));
+            let moved = || fs::rename(&fresh, &dir).map_err(cannot("make", dir.display()));
+            fill(&fresh).and_then(|()| moved()).inspect_err(|_| drop(fs::remove_dir_all(&fresh)))
         }
     }
 }

@@ -107,7 +107,9 @@ fn show(tree: &Tree, found: &Found) {
             say!("  broker        down (skynet local up starts it, too; on {})", settings.listen);
         }
         Some(Broker::Embedded(settings)) => {
-            say!("  broker        {} on {}", words(&found.embedded), settings.listen);
+            let idle = matches!(found.embedded.condition(), Condition::Down | Condition::Unsupervised);
+            let next = if idle { " (skynet local up starts it)" } else { "" };
+            say!("  broker        {} on {}{next}", words(&found.embedded), settings.listen);
         }
     }
     say!("  participants  {} of {} up (see: skynet status)", found.participants_up, found.participants);

@@ -55,7 +55,12 @@ pub fn run(tree: &Tree, args: &Up, json: bool) -> Outcome {
     config::file::read(&tree.boss_conf()).map_err(|e| Trouble::Failed(e.to_string()))?;
     let fresh = broker::chosen(tree)?.is_none();
     let broker = broker::prepare(tree, &wish)?;
-    let started = if already { Ok(()) } else { start(tree, &run, &broker) };
+    let started = match &broker {
+        // Its broker may have been removed.
+        Broker::Embedded(_) if already => broker::make_service(tree, &broker),
+        Broker::Elsewhere if already => Ok(()),
+        _ => start(tree, &run, &broker),
+    };
     // ^C may be why it was not started.
     let mut ready = interrupted(interrupts.as_ref()).and(started);
     if let Broker::Embedded(settings) = &broker {
