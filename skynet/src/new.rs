@@ -6,6 +6,7 @@ use crate::say::{self, say};
 use crate::trouble::{Outcome, Trouble, cannot};
 use nix::unistd::{User, geteuid};
 use serde_json::json;
+use servicedir::names;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -36,6 +37,14 @@ pub fn run(args: &author::New, json: bool) -> Outcome {
     };
     name::check(name)?;
     let template = find(&args.template)?;
+    if let Some(file) = ambiguous(template, name) {
+        let line = format!(
+            "{name:?} is no name for a participant from the template {:?}: its file {file} would be taken for another \
+             (choose another name)",
+            args.template
+        );
+        return Err(Trouble::Usage(line));
+    }
     let parent = args.dir.clone().unwrap_or_else(|| PathBuf::from("."));
     let dir = parent.join(name);
     if dir.symlink_metadata().is_ok() {
@@ -97,6 +106,19 @@ fn find(wanted: &str) -> Result<&'static [File], Trouble> {
         };
         Trouble::Usage(format!("no template {wanted:?} ({hint})"))
     })
+}
+
+/// The file that is named after the participant, where the template has one of that name, or supervise or svscan would
+/// take it for theirs.
+fn ambiguous(template: &[File], name: &str) -> Option<String> {
+    let theirs = [names::START, names::FINISH, names::STOP, names::DOWN, names::SUPERVISE];
+    let has = |file: &str| {
+        let inside =
+            |path: &str| path.strip_prefix(file).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        theirs.contains(&file) || template.iter().any(|(path, _, _)| !path.contains(IN_PATHS) && inside(path))
+    };
+    let own = template.iter().filter(|(path, _, _)| path.contains(IN_PATHS));
+    own.map(|(path, _, _)| path.replace(IN_PATHS, name)).find(|file| has(file))
 }
 
 /// What a file says of itself in its first words.
@@ -162,6 +184,23 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_name_whose_file_would_be_taken_for_another_is_none_for_that_template() {
+        let all = |name: &str| {
+            let taken = |(template, files): &(&'static str, &[File])| {
+                ambiguous(files, name).is_some().then_some(*template)
+            };
+            TEMPLATES.iter().filter_map(taken).collect::<Vec<_>>()
+        };
+        for name in ["run", "exo", "log", "start", "finish", "stop", "down", "supervise"] {
+            assert_eq!(all(name), ["exec"], "{name}");
+        }
+        assert_eq!(all("exoskeleton"), ["exoskeleton"]);
+        for name in ["sizer", "config", "service", "runs", "lo", "test", "NAME"] {
+            assert_eq!(all(name), [""; 0], "{name}");
+        }
     }
 
     #[test]

@@ -86,6 +86,15 @@ fn a_command_line_that_makes_no_sense_is_told_in_a_line() {
         (&["log", "--grep", "("], "--grep"),
         (&["send", "q", "--field", "novalue"], "novalue"),
         (&["send", "q", "--timeout", "3s"], "--wait"),
+        (
+            &["send", "q", "--fields-json", "{\"a\": 1}"],
+            "--fields-json takes the name of a file, or - for standard input",
+        ),
+        (
+            &["new", "stop", "-t", "exec"],
+            "\"stop\" is no name for a participant from the template \"exec\": its file stop",
+        ),
+        (&["new", "exoskeleton", "-t", "exoskeleton"], "its file exoskeleton.py would be taken for another"),
         (&["notify", "tset"], "unrecognized subcommand 'tset'"),
     ] {
         assert_one_line(&home.skynet(words), 100, part);

@@ -29,6 +29,11 @@ fn read(path: &Path) -> Result<Box<RawValue>, Trouble> {
         false => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text)),
     };
     let place = if standard_input { "standard input".into() } else { path.display().to_string() };
+    if read.is_err() && place.trim_start().starts_with('{') {
+        let line = "--fields-json takes the name of a file, or - for standard input: \
+                    echo '{\"KEY\": VALUE}' | skynet … --fields-json - (or: --field KEY=VALUE)";
+        return Err(Trouble::Usage(line.to_owned()));
+    }
     read.map_err(cannot("read", &place))?;
     let bad = |why: String| Trouble::Usage(format!("the fields in {place} are no JSON object: {why}"));
     let text = String::from_utf8(text).map_err(|_| bad("it is not UTF-8".to_owned()))?;
