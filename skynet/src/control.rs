@@ -10,7 +10,7 @@ use crate::local::broker;
 use crate::name::BROKER;
 use crate::participant::{self, Participant};
 use crate::queues;
-use crate::say::say;
+use crate::say::{self, say};
 use crate::service::{Condition, Service, deaf, tell};
 use crate::starting;
 use crate::stopping::{self, Goal, Interrupt, PATIENCE};
@@ -67,7 +67,7 @@ fn services_of(tree: &Tree, word: &String) -> Result<Vec<String>, Trouble> {
         Ok(participant) => {
             enable::make(tree, &participant, AtBoot::Down)?;
             let called = participant.only.as_ref().unwrap_or(&participant.name);
-            say!("{called} does not start by itself (for that: skynet enable {word})");
+            say!("{called} does not start by itself (for that: skynet enable {})", say::word(word));
             Ok(participant.meant())
         }
         Err(Trouble::NoSuch(_)) if !word.contains([crate::name::INSTANCE, '/']) => Err(unknown),
@@ -117,7 +117,7 @@ pub fn remove(tree: &Tree, args: &Names) -> Acted {
 fn what_stays(tree: &Tree, name: &str, source: Option<&Path>) {
     if let Some(source) = source {
         let installed = source.starts_with(tree.installed());
-        let again = if installed { name.to_owned() } else { source.display().to_string() };
+        let again = if installed { name.to_owned() } else { say::word(&source.display().to_string()) };
         say!("  its code     {} (again: skynet enable {again})", source.display());
     }
     for (what, place) in [("log", tree.logs()), ("state", tree.states())] {
@@ -250,7 +250,7 @@ pub fn each<T>(all: &[T], mut act: impl FnMut(&T) -> Result<(), Trouble>) -> Res
             Err(interrupted @ Trouble::Interrupted(..)) => return Err(interrupted),
             Err(e) => {
                 if let Some(before) = last.replace(e) {
-                    crate::say::trouble(&before.to_string());
+                    say::trouble(&before.to_string());
                 }
             }
         }

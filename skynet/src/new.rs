@@ -69,8 +69,8 @@ pub fn run(args: &author::New, json: bool) -> Outcome {
             .find(|path| path.starts_with(name))
             .unwrap_or_default()
     );
-    say!("  skynet test {shown}");
-    say!("  skynet enable {shown}");
+    say!("  skynet test {}", say::word(&shown));
+    say!("  skynet enable {}", say::word(&shown));
     if json {
         let files: Vec<_> = template.iter().map(|(path, _, _)| path.replace(IN_PATHS, name)).collect();
         say::json(&json!({ "name": name, "folder": dir.to_string_lossy(), "files": files }))

@@ -50,6 +50,12 @@ pub fn one_line(words: &str) -> String {
     words.replace(char::is_control, " ")
 }
 
+/// As a shell takes it for one word.
+pub fn word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 /// Writes the result itself, to standard output.
 ///
 /// # Errors
@@ -87,3 +93,14 @@ macro_rules! complain {
     ($($words:tt)*) => { $crate::say::trouble(&format!($($words)*)) };
 }
 pub(crate) use {complain, say};
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_path_is_shown_as_a_shell_takes_it() {
+        for (path, word) in [("/tmp/a.b-c", "/tmp/a.b-c"), ("/my home", "'/my home'"), ("/o'x", "'/o'\\''x'")]
+        {
+            assert_eq!(super::word(path), word);
+        }
+    }
+}

@@ -270,9 +270,13 @@ fn a_home_that_is_no_folder_and_half_settings_of_the_broker_get_one_line() {
 fn a_path_that_is_no_utf8_gets_one_line() {
     let home = Home::new();
     let odd = home.folder.path().join(OsStr::from_bytes(b"x\xffy"));
-    for words in
-        [&["local", "up"][..], &["local", "up", "--json"], &["local", "status", "--json"], &["status"], &["send", "q"]]
-    {
+    for words in [
+        &["local", "up"][..],
+        &["local", "up", "--json"],
+        &["local", "status", "--json"],
+        &["status"],
+        &["send", "q"],
+    ] {
         let done = finish(home.command(words).env("SKYNET_HOME", &odd).spawn().unwrap());
         assert_one_line(&done, 100, "x\u{fffd}y cannot be a home: its path is no UTF-8");
     }
@@ -291,6 +295,20 @@ fn a_path_that_is_no_utf8_gets_one_line() {
     let mut set = home.command(&["config", "./sizer", "set", "grace", "3s", "--json"]);
     let set = finish(set.current_dir(&odd).spawn().unwrap());
     assert!(set.code == Some(0) && serde_json::from_str::<Value>(&set.out).is_ok(), "{set:?}");
+}
+
+/// What is said to be the next step works as it stands there.
+#[test]
+fn a_path_with_blanks_is_shown_as_a_shell_takes_it() {
+    let home = Home::up_without_broker();
+    let new = home.good(&["new", "sizer", "a  b"]);
+    assert!(new.ends_with("  skynet test 'a  b/sizer'\n  skynet enable 'a  b/sizer'\n"), "{new}");
+    let place = home.folder.path().join("a  b/one").display().to_string();
+    fs::rename(home.service("one", "exec sleep 1000"), &place).unwrap();
+    let start = home.good(&["start", "a  b/one"]);
+    assert!(start.contains("(for that: skynet enable 'a  b/one')"), "{start}");
+    let remove = home.good(&["remove", "one"]);
+    assert!(remove.contains(&format!("(again: skynet enable '{place}')")), "{remove}");
 }
 
 /// What cannot be read of a process keeps nobody from seeing the rest.

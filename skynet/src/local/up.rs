@@ -10,7 +10,7 @@ use crate::interrupt::{Claim, goes_on};
 use crate::logtail;
 use crate::name::BROKER;
 use crate::progress::Progress;
-use crate::say::{complain, say};
+use crate::say::{self, complain, say};
 use crate::service::{Condition, Service, tell};
 use crate::stopping::Interrupt;
 use crate::tree::Tree;
@@ -219,7 +219,7 @@ fn report(
         false => say!("Participants: {} (see: skynet status)", participants.join(", ")),
     }
     if fs::canonicalize(place(tree)).ok() != default_home().and_then(|home| fs::canonicalize(home).ok()) {
-        say!("Other commands find this home by SKYNET_HOME={}", quoted(&place(tree)));
+        say!("Other commands find this home by SKYNET_HOME={}", say::word(&place(tree)));
     }
     Ok(())
 }
@@ -236,23 +236,6 @@ fn note_that_it_hides_the_system(home: &Path) {
     }
 }
 
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
 fn default_home() -> Option<std::path::PathBuf> {
     Some(Path::new(&std::env::var_os("HOME")?).join(".skynet"))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_home_is_shown_as_a_shell_takes_it() {
-        for (path, word) in [("/tmp/a.b-c", "/tmp/a.b-c"), ("/my home", "'/my home'"), ("/o'x", "'/o'\\''x'")]
-        {
-            assert_eq!(super::quoted(path), word);
-        }
-    }
 }
