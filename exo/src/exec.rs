@@ -262,5 +262,5 @@ fn describe(status: ExitStatus) -> String {
 
 fn failed(settings: &Settings, job: &Job, message: String) -> Outcome {
     let error = ErrorInfo { class: settings.error_class.clone(), message, trace: vec![] };
-    Outcome::Failed { left: Some(job.body.clone()), error, details: String::new() }
+    Outcome::Failed { left: Some(job.body.clone()), error, details: String::new(), forget: None }
 }

@@ -275,7 +275,8 @@ impl<W: Workers> Session<W> {
         } else {
             self.workers.order(Order::Cancel { id, force: true, reason });
         }
-        self.done(id, Outcome::Failed { left: None, error, details: String::new() }, Kind::Timeout)
+        let outcome = Outcome::Failed { left: None, error, details: String::new(), forget: None };
+        self.done(id, outcome, Kind::Timeout)
     }
 
     /// Ends the process in order where a limit asks for a new one. False = over.

@@ -54,7 +54,7 @@ pub enum Outcome {
     Reply(Vec<u8>),
     /// Without one, as nobody waits for it.
     Forget,
-    /// It was cancelled: the reply says so.
+    /// It was cancelled: the reply says so; empty where nobody waits for one.
     Cancelled(Vec<u8>),
     /// With an error.
     Failed {
@@ -64,6 +64,8 @@ pub enum Outcome {
         error: ErrorInfo,
         /// Everything else there is to know: the traceback.
         details: String,
+        /// Whether nobody waits for a reply, as the handler sees it; `None` = as the workitem says.
+        forget: Option<bool>,
     },
 }
 

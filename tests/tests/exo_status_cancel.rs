@@ -239,6 +239,13 @@ class ParticipantHandler(object):
     // The next one is not hit by it.
     client.publish("sizer", workitem("w2", "0_0", json!({})));
     assert_eq!(replies.receive_json().get("error"), None);
+    // Nobody waits for this one: not for an error either.
+    client.publish("sizer", workitem("w3", "0_0", json!({"loops": true, "forget": true})));
+    exo.wait_until_it_says("begun w3");
+    asks.status_when_there(scene, "w3");
+    asks.cancel(&wfid("w3"), true).unwrap();
+    client.publish("sizer", workitem("w4", "0_0", json!({})));
+    assert_eq!(replies.receive_json()["fei"]["wfid"], "w4");
     let kept = FailedStore::list(&scene.sandbox.path("participants/sizer")).unwrap();
     assert!(kept.iter().all(|entry| entry.about.wfid == "w1"), "{kept:?}");
 }
@@ -332,7 +339,14 @@ fn a_workitem_that_waits_can_be_cancelled_too(scene: &Scene) {
     assert_eq!((&reply["fei"]["wfid"], &reply["fields"]["as"]), (&json!("w2"), &json!("it came")));
     assert_eq!(reply["error"]["message"], format!("Cancelled: {}…", "é".repeat(1000)));
     exo.wait_until_it_says(&format!("w2: cancelled: {}…\n", "é".repeat(1000)));
-    assert!(!exo.out().contains("begun w2"), "{}", exo.out());
+    // Nobody waits for this one: it is only acknowledged.
+    client.publish("sizer", workitem("w3", "0_0", json!({"forget": true})));
+    asks.status_when_there(scene, "w3");
+    asks.cancel(&wfid("w3"), false).unwrap();
+    exo.wait_until_it_says(", cancelled, no reply wanted");
+    asks.cancel(&wfid("w1"), false).unwrap();
+    assert_eq!(replies.receive_json()["fei"]["wfid"], "w1");
+    assert!(!exo.out().contains("begun w2") && !exo.out().contains("begun w3"), "{}", exo.out());
 }
 
 /// "`exec` … Cancel = TERM, then KILL."

@@ -11,6 +11,8 @@ import os, time
 class ParticipantHandler(object):
     def handle_wi(self, wid):
         print('begun')
+        if wid.fields.forgets:
+            wid.fields.forget = wid.fields.forgets
         if wid.fields.raises:
             raise ValueError('boom')
         if wid.fields.sleep and not wid.redelivered:
@@ -50,12 +52,14 @@ fn an_exception_is_an_error_reply_and_an_entry_in_the_failed_store(p: Participan
 }
 
 /// "Where `params.forget` or `fields.forget` is true, no reply"; a cancelitem: "acknowledge, never reply".
-/// What comes after them is answered first.
+/// What comes after them is answered first. "Read after `handle_wi`, by Python's truth": also where that raises.
 fn forgotten_workitems_and_cancelitems_are_acknowledged_without_a_reply(p: Participant) {
     let client = p.broker.client();
     let mut exo = p.start();
     let mut replies = client.replies();
     client.publish("sizer", workitem("w1", json!({"forget": true})));
+    client.publish("sizer", workitem("w3", json!({"forgets": true, "raises": true})));
+    client.publish("sizer", workitem("w4", json!({"forgets": "yes", "raises": true})));
     client.publish(
         "sizer",
         json!({"cancel": true, "fei": "#<Ruote::HashWrapper:0x1>", "flavour": null}).to_string(),

@@ -175,7 +175,7 @@ class Host(object):
 
     def handle(self, id, body, redelivered, attempt):
         """Hands a workitem to the handler: (kind, reply, error), kind "reply", "forget" or "error". An error has the
-        keys class, message, trace and traceback, and cancelled where it was forced to stop."""
+        keys class, message, trace and traceback, forget, and cancelled where it was forced to stop."""
         try:
             wid = Workitem(body)
         except BaseException as e:
@@ -230,6 +230,7 @@ class Host(object):
         except BaseException as e:
             error = e
         told = self._error(error)
+        told["forget"] = _forgotten(wid)
         try:
             return ("error", _reply.body(wid, fei), told)
         except BaseException:
@@ -240,6 +241,14 @@ class Host(object):
         if isinstance(e, Cancelled):
             told["cancelled"] = True
         return told
+
+
+def _forgotten(wid):
+    """Whether nobody waits for a reply; an answer that cannot be told true from false is none."""
+    try:
+        return wid.forget
+    except BaseException:
+        return False
 
 
 def _raise_in(thread, cls):

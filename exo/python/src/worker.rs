@@ -98,7 +98,7 @@ fn handle(py: Python<'_>, host: &Py<PyAny>, job: Job) -> Outcome {
         let message = format!("internal error: {e}");
         e.print(py);
         let error = ErrorInfo { class: "RuntimeError".into(), message, trace: vec![] };
-        Outcome::Failed { left: None, error, details: String::new() }
+        Outcome::Failed { left: None, error, details: String::new(), forget: None }
     })
 }
 
@@ -113,7 +113,8 @@ fn outcome(py: Python<'_>, result: &Py<PyAny>) -> PyResult<Outcome> {
             };
             let trace = error.get_item("trace")?.map_or_else(|| Ok(vec![]), |value| value.extract())?;
             let info = ErrorInfo { class: text("class")?, message: text("message")?, trace };
-            Ok(Outcome::Failed { left, error: info, details: text("traceback")? })
+            let forget = error.get_item("forget")?.map(|value| value.extract()).transpose()?;
+            Ok(Outcome::Failed { left, error: info, details: text("traceback")?, forget })
         }
         (kind, _, _) => Err(PyRuntimeError::new_err(format!("the host answered {kind:?}"))),
     }

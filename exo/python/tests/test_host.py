@@ -195,6 +195,23 @@ class TestHost(Hosted):
                         %s
                 """ % line)
             self.assertEqual(found, kind, line)
+            # It is the same where the work ends in an error.
+            for more in ("", "wid.fields.bad = b'x'; "):
+                (found, _, error), _ = self.result("""
+                    class ParticipantHandler(object):
+                        def handle_wi(self, wid):
+                            %s; %sraise ValueError("boom")
+                    """ % (line, more))
+                self.assertEqual((found, error["message"], error["forget"]), ("error", "ValueError: boom", kind == "forget"), line)
+        (_, _, error), _ = self.result("""
+            class ParticipantHandler(object):
+                def handle_wi(self, wid):
+                    class Neither(object):
+                        def __bool__(self):
+                            raise ValueError("neither true nor false")
+                    wid.params.forget = Neither()
+            """)
+        self.assertEqual((error["message"], error["forget"]), ("ValueError: neither true nor false", False))
 
     def test_an_error_of_a_handlers_own_class_that_cannot_be_shown_is_still_answered(self):
         (kind, _, error), _ = self.result("""

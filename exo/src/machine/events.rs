@@ -42,7 +42,7 @@ pub enum Event {
     },
     /// The handler is done; its reply is ready.
     Replied(Id),
-    /// The handler is done and no reply is wanted.
+    /// The handler is done, or it is cancelled while it waits for a worker, and no reply is wanted.
     Forgotten(Id),
     /// It is cancelled while it waits for a worker; its reply is ready.
     Cancelled(Id),

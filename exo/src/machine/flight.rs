@@ -144,11 +144,16 @@ impl Machine {
         }
     }
 
+    /// The handler is done, or it was cancelled while it waited for one.
     pub(super) fn forgotten(&mut self, id: Id) -> Vec<Action> {
-        if self.flights.get(&id).is_none_or(|flight| flight.stage != Stage::Running) {
-            return vec![];
-        }
-        let mut actions = vec![Action::Keep(id)];
+        let mut actions = match self.flights.get_mut(&id) {
+            Some(flight) if flight.stage == Stage::Running => vec![Action::Keep(id)],
+            Some(flight) if flight.stage == Stage::Waiting => {
+                flight.stage = Stage::Done;
+                vec![]
+            }
+            _ => return vec![],
+        };
         actions.extend(self.settle(id));
         actions
     }

@@ -250,4 +250,7 @@ fn a_workitem_that_is_cancelled_while_it_waits_is_answered_without_being_started
     assert_eq!(story(&mut m, &[Event::Cancelled(2)]), [Action::Publish(2)]);
     assert_eq!(story(&mut m, &[Event::Confirmed(2)]), [Action::Ack(tag(1, 2)), Action::Drop(2)]);
     assert_eq!(story(&mut m, &[Event::Cancelled(1)]), [], "what runs is answered when it ends");
+    let _ = story(&mut m, &[handle(3, tag(1, 3), 3)]);
+    let unwanted = story(&mut m, &[Event::Forgotten(3)]);
+    assert_eq!(unwanted, [Action::Ack(tag(1, 3)), Action::Drop(3)], "nobody waits for an answer");
 }

@@ -1,5 +1,6 @@
 //! Answers questions about the workitems in hand, and cancels them.
 
+use super::ended::CANCELLED_UNWANTED;
 use super::in_hand::InHand;
 use super::{Event, Session};
 use crate::control::{Answer, Question, Which};
@@ -14,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
-use workitem::{Fei, compose, with_error};
+use workitem::{Fei, compose, forget, with_error};
 
 /// How long a handler may take to say how it stands. The whole answer is due within a second: more than half of that is
 /// for the ways there and back, on a machine that has much to do.
@@ -208,10 +209,15 @@ impl<W: Workers> Session<W> {
             return None;
         }
         let came = self.in_hand.get(&id)?.body.clone();
+        let unwanted = forget(&came);
         let reply = self.as_cancelled(id, Outcome::Reply(came.clone()), &came);
         let in_hand = self.in_hand.get_mut(&id)?;
         if let Some(item) = &mut in_hand.item {
             item.end(state::history::Outcome::Cancelled, &reason);
+        }
+        if unwanted {
+            (in_hand.body, in_hand.outcome) = (vec![], CANCELLED_UNWANTED);
+            return Some(Event::Forgotten(id));
         }
         if let Outcome::Cancelled(reply) = reply {
             (in_hand.body, in_hand.outcome) = (reply, "answered as cancelled");
@@ -221,13 +227,19 @@ impl<W: Workers> Session<W> {
 
     /// What becomes of the outcome of a workitem that was cancelled: an error reply that says so. Where the engine
     /// cancelled it, the workitem as it is: the engine, which has forgotten it, drops that, while it would keep an
-    /// error for ever.
+    /// error for ever. Nothing, where nobody waits.
     pub(super) fn as_cancelled(&self, id: Id, outcome: Outcome, came: &[u8]) -> Outcome {
         let Some(by) = self.notes.cancelled.get(&id) else { return outcome };
         let left = match outcome {
             Outcome::Forget => return Outcome::Forget,
             Outcome::Reply(left) | Outcome::Cancelled(left) => left,
-            Outcome::Failed { left, .. } => left.unwrap_or_else(|| came.to_owned()),
+            Outcome::Failed { left, forget: told, .. } => {
+                let left = left.unwrap_or_else(|| came.to_owned());
+                if told.unwrap_or_else(|| forget(&left)) {
+                    return Outcome::Cancelled(vec![]);
+                }
+                left
+            }
         };
         match by {
             By::Engine => Outcome::Cancelled(left),

@@ -9,6 +9,9 @@ use state::history;
 use tracing::error;
 use workitem::{ErrorInfo, forget, with_error};
 
+/// What is said of a workitem that was cancelled and that nobody waits for.
+pub(super) const CANCELLED_UNWANTED: &str = "cancelled, no reply wanted";
+
 impl<W: Workers> Session<W> {
     pub(super) fn reported(&mut self, report: Report) -> Option<Event> {
         match report {
@@ -35,20 +38,24 @@ impl<W: Workers> Session<W> {
         let (body, outcome, event) = match self.as_cancelled(id, outcome, &came) {
             Outcome::Cancelled(reply) => {
                 ended = history::Outcome::Cancelled;
-                (reply, "answered as cancelled", Event::Replied(id))
+                if reply.is_empty() {
+                    (reply, CANCELLED_UNWANTED, Event::Forgotten(id))
+                } else {
+                    (reply, "answered as cancelled", Event::Replied(id))
+                }
             }
             Outcome::Reply(reply) => (reply, "replied", Event::Replied(id)),
             Outcome::Forget => {
                 ended = history::Outcome::Forgotten;
                 (vec![], "no reply wanted", Event::Forgotten(id))
             }
-            Outcome::Failed { left, error, details } => {
+            Outcome::Failed { left, error, details, forget: told } => {
                 let reply = left.and_then(|left| with_error(&left, &error).ok());
                 let reply = reply.or_else(|| with_error(&came, &error).ok()).unwrap_or_default();
                 let timeout = kind == Kind::Timeout;
                 ended = if timeout { history::Outcome::Timeout } else { history::Outcome::Failed };
                 problem.clone_from(&error.message);
-                let wanted = !forget(&reply);
+                let wanted = !told.unwrap_or_else(|| forget(&reply));
                 self.keep_failure(id, kind, &came, &error, &details, wanted);
                 if !wanted {
                     (vec![], "failed, no reply wanted", Event::Forgotten(id))
