@@ -18,6 +18,19 @@ from SkyNET.Control import Cancelled, ParticipantCtrl, WorkItemCtrl
 def load(settings_json, fault=None, publish=None):
     """Loads, constructs and starts the handler that the settings name. `fault` is the descriptor for what is said of a
     fault that ends the process, `publish` the way of messages that are sent in "start"."""
+    pid = os.getpid()
+    try:
+        host = _load_host(settings_json, fault, publish)
+    except BaseException as e:
+        if os.getpid() != pid:
+            _leave(e.__context__ or e)
+        raise
+    if os.getpid() != pid:
+        _leave(None)
+    return host
+
+
+def _load_host(settings_json, fault, publish):
     settings = json.loads(settings_json)
     log = _log.install(settings["name"], settings.get("log_format") == "json", settings.get("log_level"), fault)
     exo = _load.exoskeleton(settings, log)

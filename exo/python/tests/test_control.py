@@ -68,6 +68,29 @@ class TestControl(Hosted):
             self.assertEqual((out.count("RESULT "), out.count("exit work of")), (1, 1), out)
             self.assertIn("refused: messages go by the participant's own process", out)
 
+    def test_a_child_that_is_forked_before_the_first_workitem_and_not_ended_is_no_second_participant(self):
+        imported = "ParticipantHandler.code = fork()"
+        made = "ParticipantHandler.__init__ = lambda self: setattr(self, 'code', fork())"
+        started = "ParticipantHandler.handle_lifecycle_control = lambda self, c: c.start() and setattr(self, 'code', fork())"
+        for ending, code in [("pass", 0), ("sys.exit(3)", 3), ("raise ValueError('in the child')", 1)]:
+            for place in (imported, made, started):
+                (kind, reply, _), out = self.result("""
+                    import atexit, os, sys
+                    atexit.register(lambda: print("exit work"))
+                    def fork():
+                        pid = os.fork()
+                        if pid == 0:
+                            %s
+                        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else None
+                    class ParticipantHandler(object):
+                        code = None
+                        def handle_wi(self, wid):
+                            wid.fields.code = self.code
+                    %s
+                    """ % (ending, place))
+                self.assertEqual((kind, reply["fields"]["code"]), ("reply", code), out)
+                self.assertEqual((out.count("FATAL"), out.count("exit work")), (0, 1), out)
+
     def test_status_is_what_the_handler_says_and_its_progress(self):
         handler = """
             import threading
