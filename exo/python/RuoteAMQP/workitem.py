@@ -216,7 +216,9 @@ class Workitem(object):
 
     def progress(self, fraction, text=""):
         """How far the work has got, 0 to 1, and a few words: for whoever asks for the status."""
-        fraction = None if fraction is None else min(max(float(fraction), 0.0), 1.0)
+        fraction = None if fraction is None else float(fraction)
+        if fraction is not None:
+            fraction = min(max(fraction, 0.0), 1.0) if fraction == fraction else None
         self._progress = (fraction, str(text))
         if self._on_progress is not None:
             self._on_progress(fraction, str(text))

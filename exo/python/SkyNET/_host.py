@@ -156,8 +156,11 @@ class Host(object):
             return None
         said = self._control("status", id, here.wid)
         progress = here.wid.__dict__.get("_progress")
+        progress = progress and (progress[0], _errors.clean(progress[1]))
         try:
-            return json.dumps({"status": said, "progress": progress}, allow_nan=False)
+            text = json.dumps({"status": said, "progress": progress}, allow_nan=False, ensure_ascii=False)
+            text.encode()  # half of a pair of surrogates is a ValueError
+            return text
         except (TypeError, ValueError, RecursionError):
             return json.dumps({"status": _errors.clean(repr(said)), "progress": progress})
 
@@ -195,7 +198,7 @@ class Host(object):
             return ("error", None, self._error(e))
         wid.redelivered, wid.attempt = redelivered, attempt
         if self._progress is not None:
-            wid._on_progress = lambda fraction, text: self._progress(id, fraction, text)
+            wid._on_progress = lambda fraction, text: self._progress(id, fraction, _errors.clean(text))
         fei = wid.to_h().get("fei")
         fei = dict(fei) if isinstance(fei, dict) else None
         with _log.about(wid.wfid, id, handled=True):

@@ -173,10 +173,11 @@ fn status(host: &Py<PyAny>, id: Id) -> Option<Result<Value, String>> {
         Python::attach(|py| host.call_method1(py, "status", (id,))?.extract(py));
     match said {
         Ok(None) => None,
-        Ok(Some(text)) => {
-            let mut said: Value = serde_json::from_str(&text).unwrap_or_default();
-            Some(Ok(said.get_mut("status").map_or(Value::Null, Value::take)))
-        }
+        Ok(Some(text)) => Some(match serde_json::from_str::<Value>(&text) {
+            Ok(mut said) => Ok(said.get_mut("status").map_or(Value::Null, Value::take)),
+            // A number that is too large, or what is nested too deeply.
+            Err(e) => Err(e.to_string()),
+        }),
         Err(e) => Some(Err(e.to_string())),
     }
 }

@@ -111,11 +111,23 @@ class TestControl(Hosted):
         for method, said in [("", "null"), ("def status(self, wid): return 'at ' + wid.wfid", '"at w1"'),
                              ("def status(self, wid): return {'n': wid.fields.n}", '{"n": 1}'),
                              ("def status(self, wid): return {1, }", '"{1}"'),
+                             # Halves of surrogates, as names of files may have them.
+                             (r"def status(self, wid): return 'x\udcff'", r'''"'x\\udcff'"'''),
+                             ("def status(self, wid): return '\u00e9'", '"\u00e9"'),
                              ("def status(self, wid): 1 / 0", "null"), ("status = 'no method'", "null"),
                              ("def handle_wi_control(self, ctrl): return ctrl.message + ctrl.wid.wfid", '"statusw1"')]:
             _, out = self.result(handler % method, beside=ask)
             self.assertIn('STATUS {"status": %s, "progress": [0.5, "half"]} None' % said, out)
             self.assertIn("PROGRESS 9 0.5 half", out)
+
+    def test_whatever_is_said_of_the_progress_is_no_error(self):
+        (kind, _, _), out = self.result(r"""
+            class ParticipantHandler(object):
+                def handle_wi(self, wid):
+                    wid.progress(float("nan"), "x\udcff")
+            """)
+        self.assertEqual(kind, "reply")
+        self.assertIn(r"PROGRESS 1 None x\udcff", out)
 
     def test_cancel_is_told_to_the_handler_in_every_way_it_may_want_to_know(self):
         _, out = self.result("""
