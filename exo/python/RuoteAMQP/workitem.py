@@ -172,12 +172,12 @@ class Workitem(object):
 
     def lookup(self, key, container_lookup=False):
         """The field at a path like "a.b"; list places by number; None where there is none."""
-        value = self._h["fields"]
+        value = bare(self._h["fields"])
         for name in key.split("."):
             if isinstance(value, dict) and name in value:
-                value = value[name]
-            elif isinstance(value, list) and name.isdigit() and int(name) < len(value):
-                value = value[int(name)]
+                value = bare(value[name])
+            elif isinstance(value, (list, tuple)) and name.isdecimal() and int(name) < len(value):
+                value = bare(value[int(name)])
             else:
                 return None
         return value
@@ -188,7 +188,7 @@ class Workitem(object):
         """Sets the field at a path like "a.b"; makes the dicts on the way. List places by number. TypeError where there
         is a value on the way that has nothing below it: it would be lost."""
         names = key.split(".")
-        place = self._h["fields"]
+        place = bare(self._h["fields"])
         for i, name in enumerate(names):
             if isinstance(place, list):
                 name = int(name)
@@ -198,7 +198,7 @@ class Workitem(object):
                 place[name] = bare(value)
             elif isinstance(place, dict) and place.get(name) is None:
                 place[name] = {}
-            place = place[name]
+            place = bare(place[name])
 
     def to_h(self):
         """The dict itself."""

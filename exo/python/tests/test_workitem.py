@@ -156,6 +156,17 @@ class TestWorkitem(unittest.TestCase):
             with self.assertRaisesRegex(TypeError, says):
                 wid.set_field(path, 1)
         wid.set_field("none.a", 1)
+        self.assertIsNone(self.wid.lookup("list.\u00b2.x"))
+
+    def test_lookup_and_set_field_go_through_whatever_a_handler_has_put_there(self):
+        own = {"n": 1}
+        self.wid.fields.as_dict().update(own=DictAttrProxy(own), several=[DictAttrProxy(own)], pair=(0, {"n": 2}))
+        for path, found in [("own.n", 1), ("several.0.n", 1), ("pair.1.n", 2), ("pair.2", None)]:
+            self.assertEqual(self.wid.lookup(path), found, path)
+        self.assertIs(self.wid.lookup("own"), own)
+        self.wid.set_field("own.deep.m", 3)
+        self.wid.set_field("several.0.k", 4)
+        self.assertEqual(own, {"n": 1, "deep": {"m": 3}, "k": 4})
         self.assertEqual(wid.fields.as_dict(), {"text": "kept", "none": {"a": 1}, "deep": {"n": 5}, "params": {}})
 
     def test_a_workitem_and_its_fields_can_be_keys_whatever_becomes_of_their_content(self):
