@@ -25,12 +25,23 @@ def _number(text):
     value = Spelled(text)
     if repr(float(value)) == text:
         return float(value)
+    return _spelled(value, text)
+
+
+def _integer(text):
+    try:
+        return int(text)
+    except ValueError:  # Python makes none of so many digits
+        return _spelled(Spelled(text), text)
+
+
+def _spelled(value, text):
     value.text = text
     _Count.made += 1
     return value
 
 
-_DECODER = json.JSONDecoder(parse_float=_number)
+_DECODER = json.JSONDecoder(parse_float=_number, parse_int=_integer)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=jsonable)
 
 

@@ -7,7 +7,7 @@ import unittest
 
 from RuoteAMQP import DictAttrProxy, FlowExpressionId
 from RuoteAMQP import Workitem as Other
-from SkyNET import Workitem
+from SkyNET import Workitem, _reply
 from SkyNET.Control import ParticipantCtrl, WorkItemCtrl
 
 TEXT = json.dumps({
@@ -100,6 +100,13 @@ class TestWorkitem(unittest.TestCase):
     def test_unknown_keys_survive_in_order(self):
         self.assertEqual(list(self.wid.to_h()), list(json.loads(TEXT)))
 
+    def test_a_number_of_more_digits_than_python_makes_an_int_of_survives(self):
+        for text in ("7" * 5000, "-" + "7" * 5000, "7" * 4000):
+            body = '{"fields":{"params":{}},"n":[%s]}' % text
+            wid = Workitem(body)
+            for one in (wid, wid.dup(), pickle.loads(pickle.dumps(wid))):
+                self.assertEqual(_reply.body(one).decode(), body)
+
     def test_a_proxy_can_be_copied_pickled_and_compared(self):
         a = self.wid.fields.a
         for other in (copy.copy(a), copy.deepcopy(a), pickle.loads(pickle.dumps(a))):
@@ -149,13 +156,6 @@ class TestWorkitem(unittest.TestCase):
         with self.assertRaises(ValueError):
             self.wid.set_field("list.x", 1)
         self.assertIsNone(self.wid.lookup("list.9.x"))
-
-    def test_set_field_loses_no_value_that_is_on_the_way(self):
-        wid = Workitem({"fields": {"text": "kept", "none": None, "deep": {"n": 5}}})
-        for path, says in [("text.a", "text is a str"), ("deep.n.a.b", "deep.n is a int")]:
-            with self.assertRaisesRegex(TypeError, says):
-                wid.set_field(path, 1)
-        wid.set_field("none.a", 1)
         self.assertIsNone(self.wid.lookup("list.\u00b2.x"))
 
     def test_lookup_and_set_field_go_through_whatever_a_handler_has_put_there(self):
@@ -167,6 +167,13 @@ class TestWorkitem(unittest.TestCase):
         self.wid.set_field("own.deep.m", 3)
         self.wid.set_field("several.0.k", 4)
         self.assertEqual(own, {"n": 1, "deep": {"m": 3}, "k": 4})
+
+    def test_set_field_loses_no_value_that_is_on_the_way(self):
+        wid = Workitem({"fields": {"text": "kept", "none": None, "deep": {"n": 5}}})
+        for path, says in [("text.a", "text is a str"), ("deep.n.a.b", "deep.n is a int")]:
+            with self.assertRaisesRegex(TypeError, says):
+                wid.set_field(path, 1)
+        wid.set_field("none.a", 1)
         self.assertEqual(wid.fields.as_dict(), {"text": "kept", "none": {"a": 1}, "deep": {"n": 5}, "params": {}})
 
     def test_a_workitem_and_its_fields_can_be_keys_whatever_becomes_of_their_content(self):

@@ -79,6 +79,7 @@ fn well_formed() -> Vec<(&'static str, String, [Expect; 2])> {
         ),
         ("numbers that a double would change", format!(r#""fields":{{"list":[{}]}}"#, numbers.join(",")), [Same; 2]),
         ("numbers of 400 digits", format!(r#""fields":{{"a":{digits},"b":-{digits},"c":{digits}.5,"d":0.{digits}}}"#), [Same; 2]),
+        ("a number of 5,000 digits", format!(r#""fields":{{"a":{}}}"#, "7".repeat(5000)), [Same; 2]),
         ("lone surrogates", r#""fields":{"a":"\ud800","b":["x\udc00"],"c":"\udc00\ud800"}"#.into(), [Same; 2]),
         ("NUL, escaped", r#""fields":{"a":"\u0000","\u0000":"x\u0000y"}"#.into(), [Same; 2]),
         ("other characters", "\"fields\":{\"a\":\"é\u{1f600}\u{7f}\u{85}\u{2028}\",\"é\":\"\\n\\t\\/\"}".into(), [Same; 2]),
