@@ -319,9 +319,14 @@ def _set_level(log, level):
         log.warning("[skynet] log_level is ignored: %r is none of DEBUG, INFO, WARNING, ERROR, CRITICAL", level)
 
 
+def _outputs():
+    """What standard output and error are now: a handler may have deleted them."""
+    return getattr(sys, "stdout", None), getattr(sys, "stderr", None)
+
+
 def flush():
     """Writes all half lines."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in _outputs():
         if isinstance(stream, Lines):
             stream.flush_all()
 
@@ -339,7 +344,7 @@ class about(object):
             _IN_HAND.append(self)
 
     def __exit__(self, *_):
-        for stream in (sys.stdout, sys.stderr):
+        for stream in _outputs():
             try:
                 stream.flush()
             except Exception:

@@ -193,6 +193,19 @@ class TestOutput(Hosted):
             self.assertIn(says, out)
         self.assertEqual(kind, "reply")
 
+    def test_outputs_that_a_handler_deletes_are_no_error(self):
+        (kind, _, error), out = self.result("""
+            import sys
+            class ParticipantHandler(object):
+                def handle_wi(self, wid):
+                    print("half a line", end="")
+                    del sys.stdout, sys.stderr
+                def handle_lifecycle_control(self, ctrl):
+                    self.log.info("told %s", ctrl.message)
+            """)
+        self.assertEqual(kind, "reply", error)
+        self.assertIn(" INFO sizer: told stop", out)
+
     def test_what_else_is_done_to_an_output(self):
         (kind, _, _), out = self.result("""
             import codecs, io, sys
