@@ -14,11 +14,12 @@ class Fatal(Exception):
         self.message, self.traceback = message, trace
 
 
-def fatal(what, e, path):
-    """One line with class, text, file and line; the traceback from the handler's first frame on."""
+def fatal(what, e, path, line=None):
+    """One line with class, text, file and line (the given one where nothing tells another); the traceback from the
+    handler's first frame on."""
     if isinstance(e, Fatal):
         return e
-    said, place = text(e), path
+    said, place = text(e), path if line is None else "%s:%s" % (path, line)
     tb = _without_ours(e.__traceback__)
     frames = traceback.extract_tb(tb)
     if isinstance(e, SyntaxError):

@@ -25,7 +25,7 @@ def exoskeleton(settings, log):
     try:
         handler = exo.make_handler(module)
     except BaseException as e:
-        raise fatal("cannot construct ParticipantHandler", e, code)
+        raise fatal("cannot construct ParticipantHandler", e, code, _constructor(module, code))
     if cls.consume is Exo.consume:
         _check_method(getattr(handler, "handle_wi", None), code)
     try:
@@ -34,6 +34,13 @@ def exoskeleton(settings, log):
         raise fatal("cannot construct ParticipantHandler", e, code)
     exo.handler = handler
     return exo
+
+
+def _constructor(module, path):
+    """On which line of the handler's file its constructor stands: one that is called wrongly has no frame."""
+    function = getattr(getattr(module, "ParticipantHandler", None), "__init__", None)
+    function = getattr(function, "__code__", None)
+    return function.co_firstlineno if function is not None and function.co_filename == path else None
 
 
 #: Functions whose call only makes a generator or a coroutine: inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR.

@@ -40,7 +40,7 @@ class TestLoading(Hosted):
                 ("class ParticipantHandler(object):\n    def handle_wi(self, wid): yield 1\n", "would never run"),
                 ("import nonsense_xyz\n", "ModuleNotFoundError: No module named 'nonsense_xyz' (sizer.py:1)"),
                 ("class ParticipantHandler(object):\n    def __init__(self, x): pass\n    def handle_wi(self, wid): pass\n",
-                 "cannot construct ParticipantHandler: TypeError: "),
+                 "required positional argument: 'x' (sizer.py:2)"),
                 ("class ParticipantHandler(object):\n    __slots__ = ()\n    def handle_wi(self, wid): pass\n",
                  "cannot construct ParticipantHandler: AttributeError: "),
                 ("import json\njson.loads('')\n", "JSONDecodeError: Expecting value: line 1 column 1 (char 0) (sizer.py:2)"),
