@@ -92,7 +92,8 @@ fn variables(text: &str) -> Vec<(String, String)> {
 /// The variables of a `NAME.env`: `KEY=value` lines, with or without `export`; comments and other lines say nothing.
 pub fn variables_of_file(text: &str) -> Vec<(String, String)> {
     let mut found = vec![];
-    for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    for line in lines.filter(|line| !line.starts_with('#')) {
         let line = line.strip_prefix("export ").unwrap_or(line);
         if let Some((key, value)) = line.split_once('=') {
             let value = value.trim();
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn an_env_file_has_a_variable_a_line() {
-        let text = "# proxy\nexport http_proxy=\"http://proxy:3128\"\nA=b=c\n B = 'x y' \nnonsense\n=x\nTWO WORDS=x\nE=\n";
+        let text = "\u{feff}export http_proxy=\"http://proxy:3128\"\nA=b=c\n B = 'x y' \nnonsense\n=x\nTWO WORDS=x\nE=\n";
         let expected = pairs(&[("http_proxy", "http://proxy:3128"), ("A", "b=c"), ("B", "x y"), ("E", "")]);
         assert_eq!(variables_of_file(text), expected);
     }
