@@ -5,6 +5,7 @@
 //! | `link` | what is made of the link's news |
 //! | `judge` | what a message asks for |
 //! | `ended` | what becomes of a workitem whose handler is done |
+//! | `beyond` | what becomes of messages that are too large for the broker |
 //! | `control` | questions about workitems in hand, and cancelling them |
 //! | `keeper` | journal, failed store, history, live status |
 //! | `limits` | how long a handler may take, how large a process may become |
@@ -15,6 +16,7 @@
 
 mod about;
 mod alarm;
+mod beyond;
 mod control;
 mod ended;
 mod in_hand;
@@ -233,7 +235,7 @@ impl<W: Workers> Session<W> {
                 }
             }
             Action::Start(id) => self.start(id),
-            Action::Publish(id) => self.publish(id),
+            Action::Publish(id) => return self.publish(id),
             Action::Ack(tag) => self.link.ack(tag),
             Action::GiveBack(tag) => self.link.give_back(tag),
             Action::Drop(id) => self.drop(id),
@@ -338,10 +340,13 @@ impl<W: Workers> Session<W> {
         self.workers.order(Order::Handle(job));
     }
 
-    fn publish(&self, id: Id) {
-        if let Some(in_hand) = self.in_hand.get(&id) {
-            self.link.publish(id, in_hand.body.clone());
+    fn publish(&self, id: Id) -> Option<Event> {
+        let in_hand = self.in_hand.get(&id)?;
+        if in_hand.body.is_empty() {
+            return Some(Event::Confirmed(id)); // it was given up
         }
+        self.link.publish(id, in_hand.body.clone());
+        None
     }
 
     fn drop(&mut self, id: Id) {

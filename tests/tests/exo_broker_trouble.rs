@@ -46,6 +46,45 @@ fn on_a_quorum_queue_no_consumer_timeout_is_an_attempt() {
     work_takes_longer_than_the_consumer_timeout("queue_type = \"quorum\"\n");
 }
 
+/// "Copied to the failed store …, never a loop": a broker closes the channel of a message beyond its max_message_size
+/// (16 MiB since RabbitMQ 4), each time that it is sent. The engine gets an error, the handler an exception.
+#[test]
+fn what_is_too_large_for_the_broker_becomes_an_error_and_holds_up_nothing() {
+    const LARGE: &str = "
+class ParticipantHandler(object):
+    def handle_wi(self, wid):
+        if wid.fields.sends:
+            other = wid.dup()
+            other.fields.much = 'x' * 200000
+            self.send_to_engine(other)
+        wid.fields.much = 'x' * (wid.fields.size or 0)
+";
+    let sandbox = Sandbox::new();
+    let cluster = Cluster::start(&sandbox, 1, "max_message_size = 100000");
+    let broker = cluster.broker(0);
+    let p = Participant::new(sandbox, broker, LARGE, "");
+    let client = p.broker.client();
+    let mut replies = client.replies();
+    let mut exo = p.start();
+    for (wfid, fields) in
+        [("w1", json!({"size": 200_000})), ("w2", json!({"sends": true})), ("w3", json!({"size": 10}))]
+    {
+        client.publish("sizer", workitem(wfid, fields));
+    }
+    let reply = replies.receive_json();
+    let message = reply["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.ends_with("more than the 100000 that the broker takes"), "{reply}");
+    assert_eq!((&reply["fei"]["wfid"], &reply["fields"]), (&json!("w1"), &json!({"size": 200_000})));
+    assert_eq!(reply["unknown"], json!([1, {"kept": true}]));
+    let reply = replies.receive_json();
+    let says = reply["error"]["message"].as_str().unwrap();
+    assert!(says.starts_with("ConnectionError: ") && says.contains("larger than"), "{reply}");
+    let reply = replies.receive_json();
+    assert_eq!((&reply["fei"]["wfid"], reply.get("error")), (&json!("w3"), None));
+    let out = done(&mut exo);
+    assert!(p.failed().iter().any(|reason| reason.starts_with(&message)), "{:?} {out}", p.failed());
+}
+
 fn work_takes_longer_than_the_consumer_timeout(config: &str) {
     let (p, _cluster) = on_cluster("consumer_timeout = 3000", config);
     let client = p.broker.client();

@@ -68,12 +68,12 @@ impl<W: Workers> Session<W> {
         if let Some(item) = &mut in_hand.item {
             item.end(ended, &problem);
         }
-        in_hand.body = body;
+        in_hand.answer(body);
         in_hand.outcome = outcome;
         Some(event)
     }
 
-    fn keep_failure(
+    pub(super) fn keep_failure(
         &mut self,
         id: Id,
         kind: Kind,

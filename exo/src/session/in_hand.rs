@@ -4,12 +4,17 @@ use super::item::Item;
 use std::time::Instant;
 use workitem::Fei;
 
+/// A reply of so many bytes any broker takes.
+const SMALL: usize = 16 << 10;
+
 /// A workitem in hand: what the machine does not need to know.
 pub struct InHand {
     pub fei: Option<Fei>,
     pub begun: Instant,
     /// The message as it came, until there is a reply; then that.
     pub body: Vec<u8>,
+    /// The message as it came, where the reply is so large that a broker may not take it.
+    pub came: Vec<u8>,
     pub redelivered: bool,
     /// Which attempt this is, from 1.
     pub attempt: u32,
@@ -30,6 +35,7 @@ impl InHand {
             fei: None,
             begun: Instant::now(),
             body,
+            came: vec![],
             redelivered,
             attempt: 1,
             waits: None,
@@ -37,6 +43,14 @@ impl InHand {
             outcome: "",
             item: None,
             park: None,
+        }
+    }
+
+    /// There is a reply; an empty one is none.
+    pub fn answer(&mut self, reply: Vec<u8>) {
+        let came = std::mem::replace(&mut self.body, reply);
+        if self.body.len() > SMALL {
+            self.came = came;
         }
     }
 }

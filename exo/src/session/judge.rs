@@ -92,7 +92,7 @@ impl<W: Workers> Session<W> {
                 if reply.is_empty() {
                     return Ask::Settle;
                 }
-                in_hand.body = reply;
+                in_hand.answer(reply);
                 return Ask::Answer(key);
             }
         }

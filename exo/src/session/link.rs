@@ -27,6 +27,7 @@ impl<W: Workers> Session<W> {
                 warn!("{name}: {reason}; trying again until it works");
                 self.keeper.state(false, format!("not consuming: {reason}"));
                 self.control.lost(self.born.elapsed());
+                self.shrink(&reason);
                 Some(Event::Lost)
             }
             air::Event::Reopened { reason } => {
