@@ -1,6 +1,6 @@
 """The unit test of @NAME@. It needs no running SkyNET: python3 test_@NAME@.py
 
-The package SkyNET is taken from PYTHONPATH, or from beside the program `exo` on PATH.
+The package SkyNET is taken from PYTHONPATH, or from beside the program `exo`: on PATH, or where it is installed.
 """
 
 import importlib.util
@@ -11,9 +11,8 @@ import sys
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-EXO = shutil.which("exo")
-if EXO:
-    sys.path.append(os.path.join(os.path.dirname(os.path.realpath(EXO)), "..", "python"))
+EXO = shutil.which("exo") or "/usr/lib/skynet/bin/exo"
+sys.path.append(os.path.join(os.path.dirname(os.path.realpath(EXO)), "..", "python"))
 
 from SkyNET import Workitem  # noqa: E402
 

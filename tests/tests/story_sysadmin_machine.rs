@@ -126,6 +126,13 @@ fn i_install_it_and_after_a_reboot_what_is_enabled_runs_and_nothing_else() {
     }
     machine.good(&["config", "./trio", "set", "instances", "3"]);
 
+    // By hand, with the PATH of an administrator: of ours skynet alone is on it.
+    machine.good(&["new", "hand"]);
+    let hand = machine.sandbox.path("hand");
+    let by_hand = "python3 test_hand.py && echo nonsense = 1 >>config.exo && ./exo";
+    let done = machine.sh(&format!("PATH=/usr/bin:/bin; cd {} && {by_hand}", hand.display()));
+    assert!(done.err.contains("unknown key \"nonsense\""), "{done:?}");
+
     // Nothing is up yet: that is said, and is no failure.
     let said = machine.good(&["enable", "./sizer"]);
     assert!(said.contains("it will start with SkyNET: no svscan runs (start it with: "), "{said}");
