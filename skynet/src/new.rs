@@ -57,22 +57,19 @@ pub fn run(args: &author::New, json: bool) -> Outcome {
     // A path with a slash in it, as other commands take folders.
     let shown = if parent == Path::new(".") { format!("./{name}") } else { dir.display().to_string() };
     say!("{shown} is made:");
-    for (path, _, text) in template {
-        say!("  {:<20} {}", path.replace(IN_PATHS, name), first_words(text, name));
+    let files: Vec<_> = template.iter().map(|(path, _, _)| path.replace(IN_PATHS, name)).collect();
+    let width = files.iter().map(String::len).max().unwrap_or_default().max(20);
+    for (file, (_, _, text)) in files.iter().zip(template) {
+        say!("  {file:<width$} {}", first_words(text, name));
     }
     say!("Next:");
     say!(
         "  write its work into {shown}/{}",
-        template
-            .iter()
-            .map(|(path, _, _)| path.replace(IN_PATHS, name))
-            .find(|path| path.starts_with(name))
-            .unwrap_or_default()
+        files.iter().find(|file| file.starts_with(name)).map_or("", String::as_str)
     );
     say!("  skynet test {}", say::word(&shown));
     say!("  skynet enable {}", say::word(&shown));
     if json {
-        let files: Vec<_> = template.iter().map(|(path, _, _)| path.replace(IN_PATHS, name)).collect();
         say::json(&json!({ "name": name, "folder": dir.to_string_lossy(), "files": files }))
             .map_err(cannot("write", "the result"))?;
     }

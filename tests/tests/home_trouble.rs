@@ -263,6 +263,13 @@ fn a_home_that_is_no_folder_and_half_settings_of_the_broker_get_one_line() {
     }
     fs::remove_file(&toml).unwrap();
     home.good(&["local", "up", "--broker", "embedded"]);
+
+    home.good(&["local", "down"]);
+    fs::remove_dir_all(home.path("participants")).unwrap();
+    fs::write(home.path("participants"), "no folder").unwrap();
+    let doctor = home.skynet(&["doctor"]);
+    let said = format!("cannot read {}: Not a directory", home.path("participants").display());
+    assert!(doctor.out.lines().any(|line| line.ends_with(&said)), "{doctor:?}");
 }
 
 /// A path that is no UTF-8 can stand in no settings and in no JSON: it is refused where it would be begun with.

@@ -75,6 +75,10 @@ fn just_give_me_a_simple_template() {
             );
         }
     }
+    let made = home.good(&["new", "with-a-long-name"]);
+    for (file, says) in [("run", "What supervise runs"), ("test_with-a-long-name.py", "The unit test of ")] {
+        assert!(made.contains(&format!("\n  {file:<24} {says}")), "{made}");
+    }
     assert!(!home.root().exists(), "nothing of the real home is touched");
     fs::write(home.folder.path().join("exec/exec"), "#!/bin/sh\nexit 1\n").unwrap();
     let broken = home.skynet(&["test", "./exec"]);

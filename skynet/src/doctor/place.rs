@@ -5,6 +5,7 @@ use crate::enable::is_half_made;
 use crate::service::Service;
 use crate::starting;
 use crate::tree::Tree;
+use crate::trouble::cannot;
 use crate::units::size;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, access, geteuid};
@@ -73,7 +74,7 @@ fn folders(tree: &Tree) -> Vec<Finding> {
             }
             Err(e) => {
                 let repair = format!("look at its permissions: ls -ld {shown}");
-                found.push(Finding::wrong(about, format!("cannot read {shown}: {e}"), repair));
+                found.push(Finding::wrong(about, cannot("read", &shown)(e).to_string(), repair));
             }
             Ok(_) if ours && access(&dir, AccessFlags::W_OK).is_err() => {
                 let repair = "a disk that is read-only, or another user's: control needs its owner (or root)";
