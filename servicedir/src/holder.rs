@@ -7,11 +7,12 @@
 
 use crate::names;
 use crate::status::Status;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use unix::fds::open_nonblocking;
 use unix::process::Identity;
 
 /// Writes this process into the lock file that it holds.
@@ -50,23 +51,31 @@ pub fn drop_kept(lock: &File) -> io::Result<()> {
 
 /// The status that is kept in the lock file of `dir`, as far as that is to be believed.
 pub fn kept(dir: &Path) -> Option<Status> {
-    let bytes = is_ours(dir, &[names::LOCK, names::SUPERVISE, "."])
-        .then(|| fs::read(dir.join(names::LOCK)).ok())??;
+    let bytes = is_ours(dir, &[names::LOCK, names::SUPERVISE, "."]).then(|| content(dir).ok())??;
     Status::from_bytes(bytes.get(STATUS_AT as usize..)?)
 }
 
 /// The supervise that wrote itself into the lock file of `dir`, as far as that is to be believed. It may be
 /// long gone: compare it with the process.
 pub fn recorded(dir: &Path) -> Option<Identity> {
-    is_ours(dir, &[".", names::SUPERVISE, names::LOCK])
-        .then(|| fs::read(dir.join(names::LOCK)).ok())?
-        .and_then(|b| parse(&b))
+    is_ours(dir, &[".", names::SUPERVISE, names::LOCK]).then(|| content(dir).ok())?.and_then(|b| parse(&b))
+}
+
+/// The lock file of `dir`. Where somebody has put a FIFO there, nobody waits for it.
+fn open(dir: &Path) -> io::Result<File> {
+    open_nonblocking(&dir.join(names::LOCK), OFlag::O_RDONLY).map(File::from)
+}
+
+fn content(dir: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    open(dir)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Whether somebody holds the lock of `dir`. It is taken for a moment to find out: ask only where no supervise
 /// of one's own is just starting.
 pub fn is_held(dir: &Path) -> bool {
-    let Ok(file) = File::open(dir.join(names::LOCK)) else { return false };
+    let Ok(file) = open(dir) else { return false };
     Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
 }
 

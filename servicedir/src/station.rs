@@ -128,7 +128,7 @@ impl Station {
             self.drop_kept();
             return Ok(());
         };
-        let in_place = OpenOptions::new().write(true).open(names::STATUS).and_then(|old| {
+        let in_place = without_waiting().write(true).open(names::STATUS).and_then(|old| {
             old.write_all_at(&bytes, 0)?;
             old.set_len(FULL as u64)
         });
@@ -153,7 +153,8 @@ impl Station {
     /// Not to be called in a child that shares our memory: its descriptors are not ours.
     pub fn mark(&mut self, stale: bool) {
         let byte = if stale { status::WRONG } else { status::RIGHT };
-        self.mark = File::open(names::STATUS).and_then(|file| Mark::on(file, byte)).ok();
+        let status = without_waiting().read(true).open(names::STATUS);
+        self.mark = status.and_then(|file| Mark::on(file, byte)).ok();
     }
 
     /// Takes the mark away, before the next status is written: the old one takes no room and no descriptor then.
@@ -176,7 +177,14 @@ fn make_folder() -> io::Result<()> {
 }
 
 fn private(name: &str) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(name)
+    without_waiting().write(true).create(true).truncate(false).mode(0o600).open(name)
+}
+
+/// Opens a file, or fails where somebody has put a FIFO in its place: who waited for that would be deaf.
+fn without_waiting() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(nix::libc::O_NONBLOCK);
+    options
 }
 
 fn acquire(file: File) -> io::Result<Flock<File>> {
@@ -208,7 +216,7 @@ fn replace(bytes: &[u8]) -> Result<(), Trouble> {
         .create(true)
         .truncate(true)
         .mode(0o644)
-        .custom_flags(nix::libc::O_NOFOLLOW)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
         .open(names::STATUS_NEW)
         .map_err(|error| Trouble { verb: "open", file: names::STATUS_NEW, error })
         .and_then(|mut file| {

@@ -1,6 +1,8 @@
 //! What supervise does when its own files are damaged, missing or cannot be written.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use servicedir::holder;
 use std::fs::{self, OpenOptions};
 use tests::Sandbox;
@@ -20,6 +22,31 @@ fn fault_fifo_replaced_by_a_file_is_refused_with_what_to_do() {
         );
         assert_eq!(sandbox.run("supervise", &[file]).told(), (111, "", expected.as_str()));
     }
+}
+
+/// The other way round: who waited for a FIFO in place of a file would be deaf.
+#[test]
+fn fault_file_replaced_by_a_fifo_is_waited_for_by_nobody() {
+    let sandbox = Sandbox::new();
+    let fifo = |path: &str| mkfifo(&sandbox.path(path), Mode::S_IRWXU).unwrap();
+    Service::sleeper(&sandbox, "locked");
+    sandbox.folder("locked/supervise");
+    fifo("locked/supervise/lock");
+    let expected = "supervise: fatal: unable to acquire locked/supervise/lock: device not configured\n";
+    assert_eq!(sandbox.run("supervise", &["locked"]).told(), (111, "", expected));
+    let locked = sandbox.path("locked");
+    assert_eq!((holder::is_held(&locked), holder::recorded(&locked)), (false, None));
+    let service = Service::sleeper(&sandbox, "s");
+    fifo("s/service.toml");
+    let supervise = service.supervise();
+    let first = service.wait_until_up();
+    service.wait_until_ready();
+    fifo("s/supervise/status.new");
+    service.svc("-k");
+    service.wait_until_another(first);
+    assert_eq!(service.svstat(), "up (pid PID) N seconds");
+    let said = "supervise: warning: unable to open s/supervise/status.new: device not configured\n";
+    assert_eq!(supervise.err(), said);
 }
 
 /// "if status.new cannot be made, status is overwritten in place …: the reader is never told a wrong pid …, and it is

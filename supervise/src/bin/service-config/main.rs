@@ -17,11 +17,15 @@ mod s6;
 mod system;
 mod toml_file;
 
+use nix::fcntl::OFlag;
 use servicedir::names;
 use servicedir::policy::Policy;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
+use unix::fds::open_nonblocking;
 use unix::words::Words;
 
 fn main() -> ExitCode {
@@ -68,7 +72,7 @@ fn main() -> ExitCode {
 fn read(troubles: &mut Vec<String>) -> Policy {
     let mut policy = Policy::default();
     s6::read(&mut policy, troubles);
-    let own_command = match std::fs::read(names::SERVICE_TOML) {
+    let own_command = match content(names::SERVICE_TOML) {
         Ok(text) => toml_file::read(&text, &mut policy, troubles),
         Err(e) if e.kind() == io::ErrorKind::NotFound => false,
         Err(e) => {
@@ -80,4 +84,11 @@ fn read(troubles: &mut Vec<String>) -> Policy {
         policy.notify = system::of_participant().unwrap_or_else(|| system::command(troubles));
     }
     policy
+}
+
+/// What a file holds. Nobody waits for what may come through a FIFO.
+fn content(name: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    File::from(open_nonblocking(Path::new(name), OFlag::O_RDONLY)?).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

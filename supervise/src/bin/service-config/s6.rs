@@ -9,7 +9,7 @@ use unix::words::Words;
 /// Reads them from the working directory into `policy`; complaints are added to `troubles`.
 pub fn read(policy: &mut Policy, troubles: &mut Vec<String>) {
     let mut file = |name: &str, takes: &str, set: &mut dyn FnMut(&str) -> Option<()>| {
-        let text = match std::fs::read(name) {
+        let text = match crate::content(name) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(e) if e.kind() == ErrorKind::NotFound => return,
             Err(e) => return troubles.push(format!("{name}: cannot be read: {}", Words(&e))),
