@@ -32,7 +32,7 @@ fn look(file: &Path, ours: bool, holds: Holds) -> Result<(), String> {
     let shown = file.display();
     match fs::read(file) {
         Ok(text) => holds(&text).map_err(|wrong| format!("{shown} {wrong}")),
-        Err(e) if denied(&e) => judge(ours, || closed("read", &shown)),
+        Err(e) if denied(&e) => judge(ours, || closed("read", file)),
         Err(e) if e.kind() == ErrorKind::NotFound => {
             Err(format!("there is no file {shown}: put it there, or name another"))
         }

@@ -3,11 +3,13 @@
 use crate::{ConfigError, Settings};
 use nix::unistd::{AccessFlags, User, access, geteuid};
 use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+/// So many links in a row are a circle, for the kernel, too.
+const LONGEST_CHAIN: u32 = 40;
 
 /// Looks at it as the participant, whose programs without a slash are looked for on `search`; without that as somebody
 /// else, for whom neither its PATH nor what its user may do is to be judged.
@@ -51,13 +53,15 @@ fn usable(program: &str, search: Option<&OsStr>) -> Result<(), String> {
     }
     let ours = search.is_some();
     match fs::metadata(program) {
-        Err(e) if denied(&e) => judge(ours, || closed("execute", &program)),
+        Err(e) if denied(&e) => judge(ours, || closed("execute", Path::new(program))),
         Err(_) => Err(format!("there is no program {program}: put it there, or name another")),
         Ok(meta) if !meta.is_file() => Err(format!("{program} is no program: name one")),
         Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
             Err(format!("nobody may execute {program}: chmod a+x {program}"))
         }
-        Ok(_) if access(program, AccessFlags::X_OK).is_err() => judge(ours, || closed("execute", &program)),
+        Ok(_) if access(program, AccessFlags::X_OK).is_err() => {
+            judge(ours, || closed("execute", Path::new(program)))
+        }
         Ok(_) => Ok(()),
     }
 }
@@ -65,10 +69,10 @@ fn usable(program: &str, search: Option<&OsStr>) -> Result<(), String> {
 fn readable(code: &Path, ours: bool) -> Result<(), String> {
     let shown = code.display();
     match fs::metadata(code) {
-        Err(e) if denied(&e) => judge(ours, || closed("read", &shown)),
+        Err(e) if denied(&e) => judge(ours, || closed("read", code)),
         Err(_) => Err(format!("there is no handler file {shown}: put it there, or set code")),
         Ok(meta) if !meta.is_file() => Err(format!("{shown} is no handler file: set code")),
-        Ok(_) if access(code, AccessFlags::R_OK).is_err() => judge(ours, || closed("read", &shown)),
+        Ok(_) if access(code, AccessFlags::R_OK).is_err() => judge(ours, || closed("read", code)),
         Ok(_) => Ok(()),
     }
 }
@@ -81,9 +85,41 @@ pub(crate) fn denied(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::PermissionDenied
 }
 
-pub(crate) fn closed(verb: &str, file: &dyn Display) -> String {
+pub(crate) fn closed(verb: &str, file: &Path) -> String {
     let me = User::from_uid(geteuid()).ok().flatten().map_or_else(|| geteuid().to_string(), |user| user.name);
-    format!("the user {me}, who has to be let into each folder above it, may not {verb} {file}")
+    let file_shown = file.display();
+    match closed_folder(file).map(|folder| folder.display().to_string()) {
+        Some(folder) => format!(
+            "the user {me} may not {verb} {file_shown}, as {folder} is closed to it: keep it elsewhere, or chmod o+x {folder}"
+        ),
+        None => format!("the user {me} may not {verb} {file_shown}"),
+    }
+}
+
+/// The first folder on the way to a file, links followed, into which this process is not let.
+fn closed_folder(file: &Path) -> Option<PathBuf> {
+    let steps =
+        |path: &Path| path.components().rev().map(|step| step.as_os_str().to_owned()).collect::<Vec<_>>();
+    let (mut place, mut left, mut links) = (PathBuf::new(), steps(file), 0);
+    while let Some(step) = left.pop() {
+        if !place.as_os_str().is_empty() && access(&place, AccessFlags::X_OK).is_err() {
+            return Some(place);
+        }
+        if step == ".." {
+            place.pop();
+            continue;
+        }
+        // An absolute step, the root, takes the place of all before.
+        let next = place.join(step);
+        match fs::read_link(&next) {
+            Ok(target) if links < LONGEST_CHAIN => {
+                links += 1;
+                left.extend(steps(&target));
+            }
+            _ => place = next,
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use tests::Participant;
 use unix::privileges::is_root;
 
@@ -116,14 +116,25 @@ fn what_the_participants_user_may_not_use_is_said_before_it_is_tried() {
         let path = p.sandbox.path("sizer").join(file);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         let said = refused(&p);
-        let says = format!(
-            "the user nobody, who has to be let into each folder above it, may not {verb} {}",
-            path.display()
-        );
-        assert!(said.contains(&says), "{said}");
+        let says = format!(": the user nobody may not {verb} {}", path.display());
+        assert!(said.ends_with(&says), "{said}");
         // Who asks may be somebody else, whose rights say nothing.
         let mut check = p.sandbox.command("setuidgid", &["daemon", "skynet", "config", "./sizer", "--check"]);
         check.current_dir(p.sandbox.dir());
         assert!(p.sandbox.spawn(check).finish().good().contains("sizer/config.exo"));
     }
+    // A link, as in a virtualenv: it is not the folders above the link that are closed.
+    let work = p.sandbox.write("away/work", "#!/bin/sh\n");
+    fs::set_permissions(&work, fs::Permissions::from_mode(0o755)).unwrap();
+    let away = p.sandbox.path("away");
+    fs::set_permissions(&away, fs::Permissions::from_mode(0o700)).unwrap();
+    symlink(work, p.sandbox.path("sizer/link")).unwrap();
+    p.sandbox.write("sizer/config.exo", "user = \"nobody\"\nexec = [\"./link\"]\n");
+    let (link, away) = (p.sandbox.path("sizer/link"), away.display());
+    let says = format!(
+        ": the user nobody may not execute {}, as {away} is closed to it: keep it elsewhere, or chmod o+x {away}",
+        link.display()
+    );
+    let said = refused(&p);
+    assert!(said.ends_with(&says), "{said}");
 }

@@ -202,8 +202,9 @@ fn code_that_the_participants_user_may_not_reach_is_said_to_be_that() {
     machine.good(&["new", "sizer", "private"]);
     let _svscan = machine.svscan();
     let done = machine.skynet(&["enable", "private/sizer"]);
-    let why = "the user boss, who has to be let into each folder above it, may not read ";
-    assert!(done.code == Some(1) && done.err.contains(why), "{done:?}");
+    let why =
+        format!("sizer.py, as {0} is closed to it: keep it elsewhere, or chmod o+x {0}", private.display());
+    assert!(done.code == Some(1) && done.err.contains(&why), "{done:?}");
     fs::set_permissions(&private, fs::Permissions::from_mode(0o711)).unwrap();
     machine.good(&["enable", "private/sizer"]);
     assert!(machine.good(&["send", "sizer", "--wait"]).contains("__result__ = true"));
