@@ -61,7 +61,7 @@ pub enum ConfigError {
 pub type Places = BTreeMap<String, Place>;
 
 /// The words of an error without its number.
-fn words(error: &io::Error) -> String {
+pub fn words(error: &io::Error) -> String {
     error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
 }
 

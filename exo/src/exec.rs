@@ -127,7 +127,7 @@ async fn handle(
         Ok(child) => child,
         Err(e) => {
             let program = settings.exec.first().map_or("", String::as_str);
-            return failed(settings, &job, format!("cannot run {program}: {e}"));
+            return failed(settings, &job, format!("cannot run {program}: {}", config::file::words(&e)));
         }
     };
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
