@@ -2,6 +2,7 @@
 //! each time that it is sent. A reply of that kind becomes an error; who sends another one is told.
 
 use super::Session;
+use super::in_hand::InHand;
 use crate::machine::Id;
 use crate::workers::Workers;
 use serde_json::json;
@@ -21,14 +22,10 @@ impl<W: Workers> Session<W> {
     /// The broker closed a channel for this reason: what it will never take is not sent again.
     pub(super) fn shrink(&mut self, reason: &str) {
         let Some(largest) = largest(reason) else { return };
-        let beyond = |id: &Id| self.machine.state(*id) == Some("replying");
-        let mut ids: Vec<_> = self
-            .in_hand
-            .iter()
-            .filter(|(_, in_hand)| in_hand.body.len() > largest)
-            .map(|(id, _)| *id)
-            .collect();
-        ids.retain(beyond);
+        let beyond = |(id, in_hand): &(&Id, &InHand)| {
+            in_hand.body.len() > largest && self.machine.state(**id) == Some("replying")
+        };
+        let ids: Vec<_> = self.in_hand.iter().filter(beyond).map(|(id, _)| *id).collect();
         ids.into_iter().for_each(|id| self.shrink_one(id, largest));
     }
 
